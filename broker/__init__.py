@@ -1,0 +1,1 @@
+"""Speaks HTTP to citizens, recipients and auditors, and wires everything together."""

@@ -1,0 +1,1 @@
+"""JSON for machines: what a recipient says about deliveries, the catalogue, the log, the audit."""

@@ -1,0 +1,129 @@
+"""`mydata subject` and `mydata staff`: accounts that the operator makes."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from broker.cli.failures import ExitCode, StopError
+from broker.cli.opening import installation
+from broker.cli.output import Output, OutputFormat, show_members
+
+if TYPE_CHECKING:
+    from broker.installation import Installation
+    from broker.web.signin.accounts import NewAccount
+
+_MIN_PASSWORD = 10
+
+_Username = Annotated[str, typer.Argument(help="What the person signs in with; case does not count.")]
+_PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
+]
+
+subjects = typer.Typer(
+    help="Citizens' accounts, for setting up.",
+    epilog="Example:  mydata subject add haneul --name 김하늘",
+    no_args_is_help=True,
+)
+staff = typer.Typer(
+    help="Accounts of auditors and operators.",
+    epilog="Example:  mydata staff add auditor-1 --role auditor",
+    no_args_is_help=True,
+)
+
+
+@subjects.callback()
+def _subjects() -> None:
+    """Citizens' accounts, for setting up."""
+
+
+@staff.callback()
+def _staff() -> None:
+    """Accounts of auditors and operators."""
+
+
+@subjects.command(
+    "add", epilog="Example:  mydata subject add haneul --name 김하늘 --password-stdin < password.txt"
+)
+def add_subject(
+    context: typer.Context,
+    username: _Username,
+    *,
+    name: Annotated[
+        str | None, typer.Option(help="What the pages greet the person with; kept sealed.")
+    ] = None,
+    password_stdin: _PasswordStdin = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Make a citizen: a subject with keys of its own, and an account to sign in with."""
+    from broker.db import transaction
+    from broker.web.signin.accounts import NewAccount, create_account
+    from broker.web.signin.passwords import hash_password
+    from consent.models import Subject
+    from vault.schema import random_id
+
+    password_hash = hash_password(_read_password(from_stdin=password_stdin))
+    subject_id = random_id()
+    with installation(context) as opened:
+        now = opened.clock()
+        _refuse_taken(opened, username)
+        # Keys before the row that needs them: a crash between leaves an unused key, never an unreadable row.
+        opened.keyring.ensure_subject(subject_id, now)
+        new = NewAccount("citizen", username, password_hash, subject_id=subject_id, name=name)
+        with transaction(opened.data) as work:
+            work.session.add(Subject(subject_id=subject_id, created_at=now))
+            work.session.flush()
+            account_id = create_account(work.session, opened.keyring, new, now)
+    show_members({"subject_id": subject_id, "account_id": account_id}, output)
+
+
+@staff.command("add", epilog="Example:  mydata staff add auditor-1 --role auditor")
+def add_staff(
+    context: typer.Context,
+    username: _Username,
+    *,
+    role: Annotated[Literal["auditor", "operator"], typer.Option(help="What the account may do.")],
+    password_stdin: _PasswordStdin = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Make an account for an auditor or an operator."""
+    from broker.db import transaction
+    from broker.web.signin.accounts import NewAccount, create_account
+    from broker.web.signin.passwords import hash_password
+
+    password_hash = hash_password(_read_password(from_stdin=password_stdin))
+    with installation(context) as opened:
+        _refuse_taken(opened, username)
+        with transaction(opened.data) as work:
+            new = NewAccount(role, username, password_hash)
+            account_id = create_account(work.session, opened.keyring, new, opened.clock())
+    show_members({"account_id": account_id, "role": role}, output)
+
+
+def _read_password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        password = sys.stdin.readline().removesuffix("\n")
+    elif sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        raise StopError(
+            "There is nobody to ask for a password", "Use --password-stdin", code=ExitCode.WRONG_USAGE
+        )
+    if len(password) < _MIN_PASSWORD:
+        raise StopError(
+            f"The password is too short: at least {_MIN_PASSWORD} characters", code=ExitCode.WRONG_USAGE
+        )
+    return str(password)
+
+
+def _refuse_taken(opened: "Installation", username: str) -> None:
+    from sqlmodel import select
+
+    from broker.web.signin.accounts import username_index
+    from broker.web.signin.models import Account
+
+    index = username_index(opened.keyring, username)
+    with opened.data.read() as session:
+        taken = session.exec(select(Account.account_id).where(Account.username_index == index)).first()
+    if taken is not None:
+        raise StopError("The name is taken; no account is ever overwritten", "Choose another name")

@@ -1,0 +1,163 @@
+"""Engines, sessions and `transaction()`: the one way to write, for handlers, jobs and the command line.
+
+A transaction works, flushes, locks the log's head, appends its entries and commits; what was
+registered for after the commit runs then. On SQLite every writing transaction takes a file lock
+before BEGIN IMMEDIATE: the kernel wakes the next writer, where SQLite's own busy handler polls.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session
+
+from consent.ledger.entries import Entry, append
+
+LOCK_TIMEOUT_SECONDS: Final = 10
+
+
+class Database:
+    """One database, and the two ways into it: `read()` and `write()`."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = _with_driver(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self._engine = _sqlite_engine(self.url, pool_size=pool_size, read_only=False)
+            self._read_engine = _sqlite_engine(self.url, pool_size=pool_size, read_only=True)
+        else:
+            self._engine = _postgres_engine(self.url, pool_size=pool_size)
+            self._read_engine = self._engine.execution_options(postgresql_readonly=True)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that writes: for migrations and for `write()`."""
+        return self._engine
+
+    @property
+    def path(self) -> Path:
+        """The file of a SQLite database."""
+        return Path(self.url.database or "")
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A read-only session; it never upgrades to a writing one."""
+        with Session(self._read_engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A writing session that begins at its first statement and commits at the end."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            yield session
+            session.commit()
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._read_engine.dispose()
+        self._engine.dispose()
+
+
+class Transaction:
+    """What a handler holds: the session, and what belongs to its commit."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._entries: list[Entry] = []
+        self._after_commit: list[Callable[[], None]] = []
+
+    def record(self, entry: Entry) -> None:
+        """Put an entry into the log with this transaction's commit: both or neither."""
+        self._entries.append(entry)
+
+    def after_commit(self, work: Callable[[], None]) -> None:
+        """Run `work` once the commit holds, before the answer leaves."""
+        self._after_commit.append(work)
+
+    def seal_into_log(self) -> None:
+        """Flush, lock the head and append the entries: the last thing before the commit."""
+        self.session.flush()
+        if self._entries:
+            append(self.session, self._entries)
+
+    def run_after_commit(self) -> None:
+        """What was registered for after the commit, in order."""
+        for work in self._after_commit:
+            work()
+
+
+@contextmanager
+def transaction(database: Database) -> Iterator[Transaction]:
+    """The one way to write. Raising rolls everything back, the log's entries too."""
+    with database.write() as session:
+        work = Transaction(session)
+        yield work
+        work.seal_into_log()
+    work.run_after_commit()
+
+
+def take_file_lock(database: Path) -> int:
+    """Wait for the exclusive lock beside a SQLite file; closing the descriptor gives it back."""
+    descriptor = os.open(f"{database}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _with_driver(url: str) -> URL:
+    parsed = make_url(url)
+    if parsed.drivername in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _sqlite_engine(url: URL, *, pool_size: int, read_only: bool) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        connect_args={"timeout": LOCK_TIMEOUT_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: ANN401 - a driver's object
+        connection.isolation_level = None  # the driver's own BEGIN is late and deferred: ours is neither
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA secure_delete=ON")
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        if read_only:
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.info["flock"] = take_file_lock(Path(url.database or ""))
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "checkin")
+    def _on_checkin(_: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - a driver's object
+        descriptor = record.info.pop("flock", None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    return engine
+
+
+def _postgres_engine(url: URL, *, pool_size: int) -> Engine:
+    milliseconds = LOCK_TIMEOUT_SECONDS * 1000
+    options = f"-c lock_timeout={milliseconds} -c idle_in_transaction_session_timeout={6 * milliseconds}"
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=LOCK_TIMEOUT_SECONDS,
+        connect_args={"options": options},
+    )

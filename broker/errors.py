@@ -1,0 +1,244 @@
+"""The one map from errors to answers: problem details (RFC 9457) for machines, a page for people.
+
+Domain errors know no status: each has its row here. What has none is answered without detail. OAuth's
+endpoints answer in OAuth's own form (broker/oauth).
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from broker.deps import BadFormError, BodyTooLargeError
+from broker.logs import TRACE_HEADER
+from broker.oauth import errors as oauth
+from broker.settings import ConfigurationError
+from broker.web.errors import PageError, SignInRequiredError
+from consent import errors as consent
+from consent.ledger import errors as ledger
+from migrations.run import NewerDatabaseError
+from vault import errors as vault
+
+RenderPage = Callable[[Request, int, str, str], Response]
+Finding = tuple[str, str]  # (path, rule), never a value
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+_RETRY_AFTER: Final = MappingProxyType({"Retry-After": "1"})
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+_SERVER_ERROR: Final = 500
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One row of the map: what the caller is told. `detail` is a fixed sentence, or nothing."""
+
+    status: int
+    code: str
+    detail: str | None = None
+    headers: Mapping[str, str] = _NO_HEADERS
+
+
+_INTERNAL: Final = Answer(500, "internal_error")
+_ERASED: Final = Answer(410, "erased", "The data was erased; nobody can read it any more.")
+_BUSY: Final = Answer(503, "busy", "Too much is going on, or the database is away. Try again.", _RETRY_AFTER)
+_FOREIGN_TOKEN: Final = Answer(401, "invalid_token", "The token is not acceptable.")
+_BAD_PROOF: Final = Answer(
+    401, "invalid_dpop_proof", "The DPoP proof is not acceptable (RFC 9449 section 4.3)."
+)
+
+ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
+    {
+        # vault
+        vault.TamperedError: _INTERNAL,
+        vault.UnknownKeyError: _ERASED,
+        vault.ErasedError: _ERASED,
+        vault.KeyringMissingError: _INTERNAL,
+        vault.KeyringExistsError: _INTERNAL,
+        vault.KeyFileUnsafeError: _INTERNAL,
+        vault.WrongPassphraseError: _INTERNAL,
+        vault.KeyringLockedError: _INTERNAL,
+        vault.ForeignProviderError: _INTERNAL,
+        vault.UnknownRecordTypeError: Answer(
+            404, "unknown_record_type", "The catalogue has no such record type."
+        ),
+        vault.RecordInvalidError: Answer(422, "record_invalid", "The record breaks rules of its type."),
+        vault.UntrustedTokenError: _FOREIGN_TOKEN,
+        vault.SourceKeyTakenError: Answer(
+            409, "source_key_taken", "The key names another person's record already."
+        ),
+        # consent
+        consent.InvalidTermsError: Answer(
+            400, "invalid_authorization_details", "These terms cannot be agreed to."
+        ),
+        consent.UnknownPurposeError: Answer(404, "unknown_purpose", "No service declares this purpose."),
+        consent.UnknownOrganisationError: Answer(
+            404, "unknown_organisation", "No active organisation has this role."
+        ),
+        consent.AlreadyLinkedError: Answer(409, "already_linked", "The holder's number is linked already."),
+        consent.NotLinkedError: Answer(
+            403, "not_linked", "Nobody agreed to collect this: there is no living link."
+        ),
+        consent.AlreadyDecidedError: Answer(409, "already_decided", "The delivery has a decision already."),
+        consent.NotFoundError: Answer(404, "not_found", "There is nothing here for you."),
+        consent.WrongStateError: Answer(409, "wrong_state", "The consent's state does not allow this."),
+        consent.NoticeChangedError: Answer(
+            409, "notice_changed", "The text has changed since it was shown. Read it again."
+        ),
+        consent.RequiredItemMissingError: Answer(
+            422, "required_item_missing", "A required item was left off."
+        ),
+        consent.ReceiptInvalidError: Answer(422, "receipt_invalid", "The receipt does not verify."),
+        # consent/ledger
+        ledger.EntryTooLargeError: _INTERNAL,
+        ledger.LeafInvalidError: _INTERNAL,
+        ledger.LogDamagedError: _INTERNAL,
+        ledger.LogForkError: _INTERNAL,
+        ledger.AnchorInvalidError: _INTERNAL,
+        ledger.LogKeyInvalidError: _INTERNAL,
+        ledger.NoteInvalidError: _INTERNAL,
+        ledger.NotInLogError: Answer(404, "not_in_log", "The log does not have this."),
+        ledger.DirectoryNotEmptyError: _INTERNAL,
+        # broker
+        BadFormError: Answer(400, "bad_form", "The body is no urlencoded form in UTF-8."),
+        BodyTooLargeError: Answer(413, "body_too_large", "The body is larger than this broker takes."),
+        ConfigurationError: _INTERNAL,
+        NewerDatabaseError: _INTERNAL,
+        oauth.OAuthError: Answer(400, "invalid_request"),
+        oauth.InvalidProofError: _BAD_PROOF,
+        oauth.AuthorizationPageError: Answer(
+            400, "invalid_request", "The request cannot go back to who sent it."
+        ),
+        oauth.InteractionGoneError: Answer(410, "request_gone", "The request is over, or it is not yours."),
+        oauth.ClientInvalidError: Answer(422, "client_invalid", "The client cannot be registered like this."),
+        oauth.ClientExistsError: Answer(409, "client_exists", "The client id is taken."),
+        oauth.UnknownClientError: Answer(404, "unknown_client", "No client has this id."),
+        # databases: a lock that came too late, a connection that is not there, a pool that is empty
+        OperationalError: _BUSY,
+        PoolTimeoutError: _BUSY,
+    }
+)
+
+# Codes of answers that the framework gives by itself, where the phrase of the status is not the best name.
+_FRAMEWORK_CODES: Final = MappingProxyType(
+    {401: "invalid_token", 413: "body_too_large", 422: "invalid_request"}
+)
+
+
+def answer_to(error: Exception) -> Answer:
+    """The row of an error's class, or of the nearest class it comes from; without one, 500."""
+    if isinstance(error, PageError):
+        return Answer(error.status, error.code)
+    row = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), _INTERNAL)
+    if isinstance(error, oauth.OAuthError | oauth.AuthorizationPageError):
+        return Answer(row.status, str(error.code), row.detail, row.headers)
+    return row
+
+
+def problem(answer: Answer, *, trace_id: str, errors: Sequence[Finding] = ()) -> JSONResponse:
+    """An answer as problem details (RFC 9457 section 3)."""
+    body: dict[str, Any] = {
+        "type": f"urn:mydata:problem:{answer.code}",
+        "title": HTTPStatus(answer.status).phrase,
+        "status": answer.status,
+        "code": answer.code,
+        "trace_id": trace_id,
+    }
+    if answer.detail is not None:
+        body["detail"] = answer.detail
+    if errors:
+        body["errors"] = [{"path": path, "rule": rule} for path, rule in errors]
+    headers = {**answer.headers, TRACE_HEADER: trace_id}
+    return JSONResponse(body, status_code=answer.status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
+
+
+def install_error_handlers(app: FastAPI, render_page: RenderPage | None = None) -> None:
+    """Answer every error of this app by the map; under /ko and /en with `render_page`."""
+    handlers = _Handlers(render_page)
+    for kind in (*ANSWERS, PageError):
+        app.add_exception_handler(kind, handlers.answer_domain)
+    app.add_exception_handler(HTTPException, handlers.answer_framework)
+    app.add_exception_handler(RequestValidationError, handlers.answer_invalid)
+    app.add_exception_handler(Exception, handlers.answer_unknown)
+
+
+class _Handlers:
+    """The handlers of one app, and how it renders pages."""
+
+    def __init__(self, render_page: RenderPage | None) -> None:
+        self._render_page = render_page
+
+    async def answer_domain(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, SignInRequiredError):
+            return RedirectResponse(error.location, status_code=error.status)
+        answer = answer_to(error)
+        if answer.status >= _SERVER_ERROR:
+            _note(error, answer)
+        return self._answer(request, answer, _findings(error))
+
+    async def answer_framework(self, request: Request, error: Exception) -> Response:
+        """404, 405, 413 and the like; the framework's own words are not repeated."""
+        if not isinstance(error, HTTPException):
+            return await self.answer_unknown(request, error)
+        phrase = HTTPStatus(error.status_code).phrase
+        code = _FRAMEWORK_CODES.get(error.status_code, phrase.lower().replace(" ", "_").replace("-", "_"))
+        return self._answer(
+            request, Answer(error.status_code, code, headers=error.headers or _NO_HEADERS), []
+        )
+
+    async def answer_invalid(self, request: Request, error: Exception) -> Response:
+        """A request that breaks its model: where and which rule, never the value."""
+        raw = error.errors() if isinstance(error, RequestValidationError) else []
+        findings = [(".".join(str(part) for part in fault["loc"]), str(fault["type"])) for fault in raw]
+        is_malformed = any(rule == "json_invalid" for _, rule in findings)
+        answer = Answer(
+            400 if is_malformed else 422, "invalid_request", "The request does not have the right form."
+        )
+        return self._answer(request, answer, findings)
+
+    async def answer_unknown(self, request: Request, error: Exception) -> Response:
+        """An error without a row is a mistake of ours: no detail out, class and places into the log."""
+        _note(error, _INTERNAL)
+        return self._answer(request, _INTERNAL, [])
+
+    def _answer(self, request: Request, answer: Answer, findings: Sequence[Finding]) -> Response:
+        trace_id = trace_id_of(request)
+        if self._render_page is None or not _is_page(request.url.path):
+            return problem(answer, trace_id=trace_id, errors=findings)
+        page = self._render_page(request, answer.status, answer.code, trace_id)
+        page.headers.update({**answer.headers, TRACE_HEADER: trace_id})
+        return page
+
+
+def trace_id_of(request: Request) -> str:
+    """The id that `TraceMiddleware` gave the request; `-` without it."""
+    return str(request.scope.get("trace_id", "-"))
+
+
+def _is_page(path: str) -> bool:
+    return path.split("/", 2)[1] in {"ko", "en", "authorize"}
+
+
+def _note(error: Exception, answer: Answer) -> None:
+    fields = {"error": type(error).__name__, "status": answer.status, "code": answer.code}
+    _log.error("request failed", extra=fields, exc_info=error)
+
+
+def _findings(error: Exception) -> list[Finding]:
+    if isinstance(error, consent.InvalidTermsError | oauth.ClientInvalidError):
+        return [(path, rule) for path, rule in error.faults]
+    if isinstance(error, vault.RecordInvalidError):
+        return [(fault.path, fault.rule) for fault in error.faults]
+    if isinstance(error, consent.RequiredItemMissingError):
+        return [(record_type, "required") for record_type in error.record_types]
+    return []

@@ -1,0 +1,1 @@
+"""What happens after a commit, and what time brings: duties, expiry, checkpoints, imports."""

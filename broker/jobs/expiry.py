@@ -1,0 +1,70 @@
+"""What time brings: consents whose window is over, or whose last redelivery window is; used-up ids and codes.
+
+Deciding has refused them since that very instant; this only puts it on record and lets the shares go.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, delete, func, select
+
+from broker.db import transaction
+from broker.installation import Installation
+from broker.oauth.models import Code, Interaction, PushedRequest, SeenJti, Token
+from broker.web.signin.models import AccountSession
+from consent.lifecycle import expire, fulfil, lock
+from consent.models import Consent, Delivery
+from consent.vocabulary import ConsentState
+
+_KEEP_EXPIRED = timedelta(days=1)
+
+
+def end_overdue(installation: Installation, now: datetime) -> int:
+    """End every consent that time has ended, each in a commit of its own; answers how many."""
+    window = timedelta(hours=installation.settings.delivery.redelivery_hours)
+    with installation.data.read() as session:
+        expired, used_up = _expired(session, now), _used_up(session, now - window)
+    ended = 0
+    for grant_ids, end, is_due in ((used_up, fulfil, None), (expired, expire, now)):
+        for grant_id in grant_ids:
+            with transaction(installation.data) as work:
+                consent = lock(work, grant_id)
+                if consent.state == ConsentState.GIVEN and (is_due is None or consent.valid_until <= is_due):
+                    end(work, installation.keyring, consent, now)
+                    ended += 1
+    return ended
+
+
+def sweep(installation: Installation, now: datetime) -> None:
+    """Delete what has no use left: proofs' ids at once, the rest a day after its end."""
+    past = now - _KEEP_EXPIRED
+    with transaction(installation.data) as work:
+        work.session.exec(delete(SeenJti).where(col(SeenJti.expires_at) < now))
+        work.session.exec(delete(Token).where(col(Token.expires_at) < past))
+        work.session.exec(delete(Code).where(col(Code.expires_at) < past))
+        work.session.exec(delete(Interaction).where(col(Interaction.expires_at) < past))
+        open_requests = select(Interaction.request_id)
+        work.session.exec(
+            delete(PushedRequest).where(
+                col(PushedRequest.expires_at) < past, col(PushedRequest.request_id).not_in(open_requests)
+            )
+        )
+        work.session.exec(delete(AccountSession).where(col(AccountSession.expires_at) < past))
+
+
+def _expired(session: Session, now: datetime) -> list[str]:
+    given = select(Consent.grant_id).where(
+        Consent.state == ConsentState.GIVEN, col(Consent.valid_until) <= now
+    )
+    return list(session.exec(given))
+
+
+def _used_up(session: Session, last_place_before: datetime) -> list[str]:
+    return list(
+        session.exec(
+            select(Consent.grant_id)
+            .join(Delivery, col(Delivery.grant_id) == col(Consent.grant_id))
+            .where(Consent.state == ConsentState.GIVEN)
+            .group_by(col(Consent.grant_id), col(Consent.max_pulls))
+            .having(func.count() >= col(Consent.max_pulls), func.max(Delivery.as_of) <= last_place_before)
+        )
+    )

@@ -1,0 +1,104 @@
+"""One flush in flight; whatever waits joins the next one. No timer: an idle lane answers at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from broker.lane.pulls import Answer, OverloadedError, Pull
+
+MAX_BATCH: Final = 256
+MAX_WAITING: Final = 4096
+MAX_ROUNDS: Final = 8
+
+Process = Callable[[Sequence[Pull]], Awaitable[list[Answer | None]]]
+
+
+class Batch:
+    """Collects pulls and hands them to `process`, one batch at a time.
+
+    `process` answers each pull, or None to have it decided anew. If it raises, all its pulls fail with
+    that error: no answer leaves without its commit.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._waiting: list[_Waiting] = []
+        self._flush: asyncio.Task[None] | None = None
+
+    async def submit(self, pull: Pull) -> Answer:
+        """The pull's answer, once it is committed. Raises OverloadedError."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise OverloadedError
+        waiting = _Waiting(pull)
+        self._waiting.append(waiting)
+        if self._flush is None:
+            self._flush = asyncio.create_task(self._drain())
+        return await waiting.answer
+
+    async def close(self) -> None:
+        """Wait for the flush in flight; nothing that was taken is dropped."""
+        if self._flush is not None:
+            await self._flush
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = _disjoint(self._waiting)
+                await self._run(batch)
+        finally:
+            self._flush = None
+
+    async def _run(self, batch: "list[_Waiting]") -> None:
+        try:
+            answers = await self._process([waiting.pull for waiting in batch])
+        except Exception as error:  # noqa: BLE001 - whatever failed, every caller of this flush is told
+            for waiting in batch:
+                waiting.fail(error)
+            return
+        for waiting, answer in zip(batch, answers, strict=True):
+            if answer is not None:
+                waiting.succeed(answer)
+            elif waiting.rounds >= MAX_ROUNDS:
+                waiting.fail(OverloadedError())
+            else:
+                waiting.rounds += 1
+                self._waiting.insert(0, waiting)
+
+
+class _Waiting:
+    """A pull and the future of its caller."""
+
+    def __init__(self, pull: Pull) -> None:
+        self.pull = pull
+        self.rounds = 0
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def succeed(self, answer: Answer) -> None:
+        # A caller that hung up has cancelled its future; the commit stands all the same.
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+def _disjoint(waiting: "list[_Waiting]") -> "tuple[list[_Waiting], list[_Waiting]]":
+    """The next batch and the rest.
+
+    No token twice, so that each place is decided on what the last flush committed; no proof twice, so
+    that a replay meets the first use. Two tokens of one consent meet in `pulls.choose`.
+    """
+    tokens: set[bytes] = set()
+    proofs: set[bytes] = set()
+    batch: list[_Waiting] = []
+    rest: list[_Waiting] = []
+    for one in waiting:
+        pull = one.pull
+        if len(batch) < MAX_BATCH and pull.token_hash not in tokens and pull.jti_digest not in proofs:
+            tokens.add(pull.token_hash)
+            proofs.add(pull.jti_digest)
+            batch.append(one)
+        else:
+            rest.append(one)
+    return batch, rest

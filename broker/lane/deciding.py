@@ -1,0 +1,282 @@
+"""Step 2 of a flush: decide each pull with `consent.policy`, open its records, shape, digest, log."""
+
+import base64
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from broker.lane.pulls import (
+    Answer,
+    Found,
+    KeyMaterial,
+    NewDelivery,
+    Proposal,
+    Pull,
+    StoredDelivery,
+    StoredGrant,
+    StoredRecord,
+    StoredShare,
+)
+from consent.disclosure import matches, payload, payload_digest, shape
+from consent.evidence import Occurrence, evidence
+from consent.policy import ConsentFacts, PastDelivery, Permit, PullRequest, Refusal, decide
+from consent.terms import Item, Terms
+from consent.versions import open_terms_with
+from consent.vocabulary import ConsentState, EventType, Reason
+from vault.errors import TamperedError, UnknownKeyError
+from vault.keys.keyring import Keyring
+from vault.record_types.catalogue import Catalogue
+from vault.schema import random_id
+from vault.seal import SealingKey, context_of, open_sealed, seal
+from vault.store import RecordIdentity, open_record
+
+_NONCE_BYTES: Final = 32
+_ACCESS: Final = "access"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What deciding needs besides the rows: keys, record types, and the redelivery window."""
+
+    keyring: Keyring
+    catalogue: Catalogue
+    redelivery_window: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One pull with what was found for it and the keys it may use."""
+
+    pull: Pull
+    found: Found
+    grant: StoredGrant
+    shares: Mapping[str, StoredShare]
+    audit_key: SealingKey
+    now: datetime
+
+
+class _CannotOpenError(Exception):
+    """A record that the consent covers cannot be opened; the event and reason to put on record."""
+
+    def __init__(self, reason: Reason, record_id: str, *, is_tampered: bool) -> None:
+        self.reason = reason
+        self.record_id = record_id
+        self.is_tampered = is_tampered
+        super().__init__(reason)
+
+
+def decide_pull(
+    desk: Desk, pull: Pull, found: Found | None, keys: KeyMaterial, now: datetime
+) -> Answer | Proposal:
+    """An answer that leaves no record (the token is not the caller's, or has no consent), or a proposal."""
+    # RFC 9449 section 7.1: a proof by another key is as an unknown token, and says nothing more.
+    if found is None or not secrets.compare_digest(found.jkt, pull.jkt):
+        return Answer()
+    if found.grant is None or found.kind != _ACCESS:
+        return Answer(reason=Reason.NO_CONSENT)
+    stored_key = keys.audit_keys.get(found.grant.subject_id)
+    if stored_key is None:
+        return Answer(reason=Reason.ERASED)
+    try:
+        audit_key = desk.keyring.open_audit_key(
+            stored_key.epoch_id, stored_key.subject_id, stored_key.key_id, stored_key.wrapped
+        )
+        terms = open_terms_with(audit_key, found.grant.version_id, found.grant.terms_sealed)
+    except TamperedError:
+        # Without its audit key or terms a consent permits nothing, and no entry can be sealed either.
+        return Answer(reason=Reason.RECORD_UNREADABLE)
+    shares = {share.compartment_id: share for share in keys.shares.get(found.grant.version_id, ())}
+    return _decide(desk, _Case(pull, found, found.grant, shares, audit_key, now), terms)
+
+
+def _decide(desk: Desk, case: _Case, terms: Terms) -> Proposal:
+    reason = _token_refused(case.found, case.now)
+    if reason is not None:
+        return _refuse(case, reason)
+    verdict = decide(terms, _facts(desk, case.grant), _request(case), case.now)
+    if isinstance(verdict, Refusal):
+        return _refuse(case, verdict.reason)
+    try:
+        return _release(desk, case, terms, verdict)
+    except _CannotOpenError as fault:
+        event = EventType.RECORD_TAMPERED if fault.is_tampered else EventType.DELIVERY_REFUSED
+        return _refuse(case, fault.reason, event=event, detail={"record_id": fault.record_id})
+
+
+def _token_refused(found: Found, now: datetime) -> Reason | None:
+    """Why the token itself opens nothing; the end of its consent is the more telling reason."""
+    if found.grant is not None and found.grant.state is not ConsentState.GIVEN:
+        return None
+    if found.revoked_at is not None:
+        return Reason.TOKEN_REVOKED
+    if now >= found.expires_at:
+        return Reason.TOKEN_EXPIRED
+    return None
+
+
+def _facts(desk: Desk, grant: StoredGrant) -> ConsentFacts:
+    return ConsentFacts(
+        state=grant.state,
+        version_is_current=grant.version_id == grant.current_version_id,
+        recipient_is_active=grant.recipient_is_active,
+        valid_from=grant.valid_from,
+        valid_until=grant.valid_until,
+        max_pulls=grant.max_pulls,
+        places_taken=grant.places_taken,
+        last_place_at=grant.last_place_at,
+        redelivery_window=desk.redelivery_window,
+    )
+
+
+def _request(case: _Case) -> PullRequest:
+    past = case.grant.past
+    return PullRequest(
+        record_type=case.pull.record_type,
+        request_digest=case.pull.request_digest,
+        past=None if past is None else PastDelivery(past.delivery_id, past.request_digest, past.as_of),
+    )
+
+
+def _release(desk: Desk, case: _Case, terms: Terms, permit: Permit) -> Proposal:
+    past = case.grant.past if permit.past is not None else None
+    delivery_id = random_id() if past is None else past.delivery_id
+    as_of = case.now if past is None else past.as_of
+    nonce = secrets.token_bytes(_NONCE_BYTES) if past is None else _nonce(case, past)
+    disclosed = list(_disclosed(desk, case, terms, permit.items))
+    records: dict[str, list[dict[str, Any]]] = {item.record_type: [] for item in permit.items}
+    for record, data in disclosed:
+        records[record.record_type].append(
+            {
+                "record_id": record.record_id,
+                "version": record.version,
+                "holder": record.holder_id,
+                "data": data,
+            }
+        )
+    content = payload(delivery_id, case.grant.grant_id, as_of, records)
+    digest = payload_digest(content, nonce)
+    if past is not None and digest != past.payload_digest:
+        return _refuse(case, Reason.REDELIVERY_DIFFERS, detail={"delivery_id": delivery_id})
+    pinned = tuple((record.record_id, record.version) for record, _ in disclosed)
+    detail = {
+        "delivery_id": delivery_id,
+        "items": [[item.record_type, item.mode, list(item.fields or ())] for item in permit.items],
+        "records": [
+            [record.record_id, record.version, record.ciphertext_digest.hex()] for record, _ in disclosed
+        ],
+    }
+    event = EventType.DELIVERY_RELEASED if past is None else EventType.DELIVERY_REPEATED
+    facts: dict[str, str | int] = {"payload": digest.hex(), "records": len(pinned)}
+    delivery = None
+    if permit.ordinal is not None:
+        delivery = NewDelivery(
+            delivery_id=delivery_id,
+            grant_id=case.grant.grant_id,
+            version_id=case.grant.version_id,
+            subject_id=case.grant.subject_id,
+            recipient_id=case.grant.recipient_id,
+            ordinal=permit.ordinal,
+            key_digest=case.pull.key_digest,
+            request_digest=case.pull.request_digest,
+            payload_digest=digest,
+            nonce_sealed=seal(case.audit_key, _nonce_context(delivery_id), nonce),
+            record_count=len(pinned),
+            as_of=as_of,
+            pinned=pinned,
+        )
+    body = _body(content, digest, nonce)
+    return _proposal(
+        case,
+        Occurrence(event, case.grant.handle, case.now, facts=facts, detail=detail),
+        delivery,
+        Answer(body),
+    )
+
+
+def _disclosed(
+    desk: Desk, case: _Case, terms: Terms, items: Sequence[Item]
+) -> Iterator[tuple[StoredRecord, dict[str, Any]]]:
+    """Every record of the items that matches, opened and shaped, in the order of record ids."""
+    by_type = {item.record_type: item for item in items}
+    for record in case.found.records:
+        item = by_type.get(record.record_type)
+        if item is None:
+            continue
+        data = _open(desk, case, record)
+        if matches(item, desk.catalogue.get(record.record_type), data, terms.data_period):
+            yield record, shape(item, data)
+
+
+def _open(desk: Desk, case: _Case, record: StoredRecord) -> dict[str, Any]:
+    share = case.shares.get(record.compartment_id)
+    if share is None:
+        raise _CannotOpenError(Reason.ERASED, record.record_id, is_tampered=False)
+    try:
+        identity = RecordIdentity(
+            record.record_id,
+            record.version,
+            case.grant.subject_id,
+            record.compartment_id,
+            record.holder_id,
+            record.record_type,
+            record.schema_revision,
+        )
+        return open_record(desk.keyring.open_share(share), identity, record.ciphertext)
+    except TamperedError as error:
+        raise _CannotOpenError(Reason.RECORD_UNREADABLE, record.record_id, is_tampered=True) from error
+    except UnknownKeyError as error:
+        raise _CannotOpenError(Reason.ERASED, record.record_id, is_tampered=False) from error
+
+
+def _refuse(
+    case: _Case,
+    reason: Reason,
+    *,
+    event: EventType = EventType.DELIVERY_REFUSED,
+    detail: dict[str, Any] | None = None,
+) -> Proposal:
+    occurrence = Occurrence(event, case.grant.handle, case.now, facts={"reason": reason}, detail=detail or {})
+    return _proposal(case, occurrence, None, Answer(reason=reason))
+
+
+def _proposal(case: _Case, occurrence: Occurrence, delivery: NewDelivery | None, answer: Answer) -> Proposal:
+    grant = case.grant
+    entry = evidence(
+        case.audit_key,
+        Occurrence(
+            event=occurrence.event,
+            handle=occurrence.handle,
+            at=occurrence.at,
+            recipient=grant.recipient_id,
+            purpose=grant.purpose,
+            facts=occurrence.facts,
+            detail={"grant_id": grant.grant_id, **occurrence.detail},
+        ),
+    )
+    return Proposal(
+        pull=case.pull,
+        grant_id=grant.grant_id,
+        version_id=grant.version_id,
+        change_count=grant.change_count,
+        places_taken=grant.places_taken,
+        token_is_revoked=case.found.revoked_at is not None,
+        entry=entry,
+        delivery=delivery,
+        answer=answer,
+    )
+
+
+def _nonce(case: _Case, past: StoredDelivery) -> bytes:
+    return open_sealed(case.audit_key, _nonce_context(past.delivery_id), past.nonce_sealed)
+
+
+def _nonce_context(delivery_id: str) -> bytes:
+    return context_of("mydata/delivery/nonce@v1", delivery_id)
+
+
+def _body(content: bytes, digest: bytes, nonce: bytes) -> bytes:
+    """The canonical content with digest and nonce spliced in: it is serialised once."""
+    encoded = base64.urlsafe_b64encode(nonce).rstrip(b"=")
+    return content[:-1] + b',"payload_digest":"' + digest.hex().encode() + b'","nonce":"' + encoded + b'"}'

@@ -1,0 +1,190 @@
+"""The lane's stores on PostgreSQL: asyncpg, prepared statements, one read and one commit a flush."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg  # type: ignore[import-untyped]  # no stubs exist
+from sqlalchemy import make_url
+
+from broker.db import LOCK_TIMEOUT_SECONDS
+from broker.lane.pulls import Answer, Found, KeyMaterial, OverloadedError, Proposal, Pull, choose
+from broker.lane.rows import (
+    answers_of,
+    delivery_row,
+    entry_rows,
+    found_of,
+    key_material,
+    pinned_rows,
+    rechecked_of,
+)
+from consent.ledger.entries import plan_append
+from vault.schema import to_microseconds
+
+_FIND: Final = """
+SELECT a.place, t.kind, t.jkt, t.scope, t.expires_at, t.revoked_at,
+       c.grant_id, t.version_id, c.grant_id || '.' || c.version_number AS current_version_id,
+       c.subject_id, c.recipient_id, c.purpose, c.handle, c.state, c.change_count,
+       c.valid_from, c.valid_until, c.max_pulls,
+       cl.status = 'active' AND o.status = 'active' AS recipient_is_active,
+       v.terms_sealed, p.places_taken, p.last_place_at,
+       d.delivery_id, d.request_digest, d.payload_digest, d.nonce_sealed, d.as_of,
+       r.record_id, r.version, r.compartment_id, r.holder_id, r.record_type, r.schema_revision,
+       r.ciphertext, r.ciphertext_digest
+FROM unnest($1::bytea[], $2::bytea[], $3::int[]) AS a (token_hash, key_digest, place)
+JOIN token t ON t.token_hash = a.token_hash
+LEFT JOIN consent c ON c.grant_id = t.grant_id
+LEFT JOIN consent_version v ON v.version_id = t.version_id
+LEFT JOIN client cl ON cl.client_id = t.client_id
+LEFT JOIN organisation o ON o.organisation_id = c.recipient_id
+LEFT JOIN LATERAL (
+    SELECT count(*) AS places_taken, max(x.as_of) AS last_place_at
+    FROM delivery x WHERE x.version_id = t.version_id
+) p ON true
+LEFT JOIN delivery d ON d.version_id = t.version_id AND d.key_digest = a.key_digest
+LEFT JOIN LATERAL (
+    SELECT s.record_id, w.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
+           w.ciphertext, w.ciphertext_digest
+    FROM consent_compartment m
+    JOIN record s ON s.compartment_id = m.compartment_id
+    JOIN record_version w ON w.record_id = s.record_id AND w.version = s.current_version
+    WHERE m.version_id = t.version_id AND d.delivery_id IS NULL AND c.state = 'GIVEN'
+    UNION ALL
+    SELECT s.record_id, w.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
+           w.ciphertext, w.ciphertext_digest
+    FROM delivery_record q
+    JOIN record s ON s.record_id = q.record_id
+    JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version
+    WHERE q.delivery_id = d.delivery_id AND c.state = 'GIVEN'
+) r ON true
+ORDER BY a.place, r.record_id
+"""
+
+_KEYS: Final = """
+SELECT version_id, compartment_id, NULL AS subject_id, epoch_id, key_id, wrapped
+FROM consent_share WHERE version_id = ANY($1::text[])
+UNION ALL
+SELECT NULL, NULL, subject_id, epoch_id, key_id, wrapped
+FROM audit_key WHERE subject_id = ANY($2::text[])
+"""
+
+_LOCK_HEAD: Final = "SELECT size, frontier FROM ledger_head WHERE name = 'log' FOR UPDATE"
+
+_RECHECK: Final = """
+SELECT t.token_hash, c.change_count, t.revoked_at IS NOT NULL AS token_is_revoked,
+       (SELECT count(*) FROM delivery x WHERE x.version_id = t.version_id) AS places_taken
+FROM token t JOIN consent c ON c.grant_id = t.grant_id
+WHERE t.token_hash = ANY($1::bytea[])
+"""
+
+_TAKE_PROOFS: Final = """
+INSERT INTO seen_jti (jti_digest, expires_at) SELECT * FROM unnest($1::bytea[], $2::bigint[])
+ON CONFLICT DO NOTHING RETURNING jti_digest
+"""
+
+_ADD_ENTRIES: Final = """
+INSERT INTO ledger_entry (idx, handle, leaf, leaf_hash, detail_sealed, at) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+_ADD_DELIVERIES: Final = """
+INSERT INTO delivery (delivery_id, grant_id, version_id, subject_id, recipient_id, ordinal, key_digest,
+                      request_digest, payload_digest, nonce_sealed, record_count, as_of)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+"""
+
+_ADD_PINNED: Final = "INSERT INTO delivery_record (delivery_id, record_id, version) VALUES ($1, $2, $3)"
+
+_MOVE_HEAD: Final = "UPDATE ledger_head SET size = $1, frontier = $2 WHERE name = 'log'"
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """A connection that only ever runs the lane's statements: nothing needs resetting on return."""
+
+    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's own
+        """No round trip."""
+        del timeout
+
+
+async def open_pool(url: str, *, size: int = 2) -> asyncpg.Pool:
+    """A small pool: one flush is in flight at a time."""
+    return await asyncpg.create_pool(
+        make_url(url).set(drivername="postgresql").render_as_string(hide_password=False),
+        min_size=1,
+        max_size=size,
+        connection_class=_Connection,
+        server_settings={
+            "plan_cache_mode": "force_generic_plan",
+            "jit": "off",
+            "lock_timeout": str(LOCK_TIMEOUT_SECONDS * 1000),
+            "idle_in_transaction_session_timeout": str(6 * LOCK_TIMEOUT_SECONDS * 1000),
+        },
+    )
+
+
+class PostgresData:
+    """`DataStore` on PostgreSQL."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def find(self, pulls: Sequence[Pull]) -> dict[int, Found]:
+        """One statement for the whole batch."""
+        rows = await self._pool.fetch(
+            _FIND,
+            [pull.token_hash for pull in pulls],
+            [pull.key_digest for pull in pulls],
+            list(range(len(pulls))),
+        )
+        by_place: dict[int, list[Any]] = {}
+        for row in rows:
+            by_place.setdefault(row["place"], []).append(row)
+        return {place: found_of(found) for place, found in by_place.items()}
+
+    async def commit(self, proposals: Sequence[Proposal]) -> list[Answer | None]:
+        """Lock, recheck in a statement of its own (its snapshot is younger than the lock), insert."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            try:
+                head = await connection.fetchrow(_LOCK_HEAD)
+            except asyncpg.LockNotAvailableError as error:
+                raise OverloadedError from error
+            rows = await connection.fetch(_RECHECK, [proposal.pull.token_hash for proposal in proposals])
+            chosen = choose(proposals, {row["token_hash"]: rechecked_of(row) for row in rows})
+            taken = await connection.fetch(
+                _TAKE_PROOFS,
+                [proposal.pull.jti_digest for proposal in chosen],
+                [to_microseconds(proposal.pull.jti_expires_at) for proposal in chosen],
+            )
+            fresh = {row["jti_digest"] for row in taken}
+            accepted = [proposal for proposal in chosen if proposal.pull.jti_digest in fresh]
+            if accepted:
+                await self._insert(connection, accepted, head["size"], head["frontier"])
+        return answers_of(proposals, chosen, fresh)
+
+    async def _insert(
+        self, connection: asyncpg.Connection, accepted: Sequence[Proposal], size: int, frontier: bytes
+    ) -> None:
+        leaves = [proposal.entry.leaf() for proposal in accepted]
+        new_size, new_frontier, hashes = plan_append(size, frontier, leaves)
+        deliveries = [proposal.delivery for proposal in accepted if proposal.delivery is not None]
+        await connection.executemany(_ADD_DELIVERIES, [delivery_row(delivery) for delivery in deliveries])
+        await connection.executemany(_ADD_PINNED, pinned_rows(deliveries))
+        await connection.executemany(_ADD_ENTRIES, entry_rows(accepted, size, leaves, hashes))
+        await connection.execute(_MOVE_HEAD, new_size, new_frontier)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._pool.close()
+
+
+class PostgresKeyring:
+    """`KeyringStore` on PostgreSQL."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def keys(self, version_ids: Sequence[str], subject_ids: Sequence[str]) -> KeyMaterial:
+        """One statement for the whole batch."""
+        return key_material(await self._pool.fetch(_KEYS, version_ids, subject_ids))
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._pool.close()

@@ -1,0 +1,131 @@
+"""The lane's routes: `/v1/records` and `/v1/deliveries`, plain Starlette on the same app.
+
+Order of checks: form of the request, proof of possession (RFC 9449 section 7), then the batch, where
+token and consent are looked up, decided and committed together.
+"""
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from broker.db import Database
+from broker.installation import Installation
+from broker.lane.answers import Problem, answer_response, problem_response
+from broker.lane.batch import Batch
+from broker.lane.deciding import Desk
+from broker.lane.flush import Flush
+from broker.lane.postgres import PostgresData, PostgresKeyring, open_pool
+from broker.lane.pulls import DataStore, KeyringStore, OverloadedError, Pull
+from broker.lane.sqlite import SqliteData, SqliteKeyring
+from broker.oauth.dpop import verify_proof
+from broker.oauth.errors import InvalidProofError
+
+_MAX_KEY_LENGTH: Final = 255
+_DPOP_SCHEME: Final = "dpop"
+
+MISSING_TOKEN: Final = Problem(401, "invalid_token", "The request bears no access token of scheme DPoP")
+INVALID_PROOF: Final = Problem(401, "invalid_dpop_proof", "The DPoP proof does not fit this request")
+KEY_MISSING: Final = Problem(400, "idempotency_key_missing", "A delivery needs an Idempotency-Key header")
+KEY_MALFORMED: Final = Problem(
+    400, "idempotency_key_malformed", "The Idempotency-Key is one header of 1 to 255 characters"
+)
+OVERLOADED: Final = Problem(503, "overloaded", "Too much waits already: come again")
+
+
+def lane_routes() -> list[Route]:
+    """The routes; the guard test and the OpenAPI document know them from here."""
+    return [
+        Route("/v1/records", _records, methods=["GET"]),
+        Route("/v1/records/{record_type}", _records, methods=["GET"]),
+        Route("/v1/deliveries", _deliver, methods=["POST"]),
+    ]
+
+
+@asynccontextmanager
+async def open_lane(installation: Installation) -> AsyncIterator[Batch]:
+    """The worker's batch over its two stores, for the life of the app."""
+    data = await _data_store(installation.data)
+    keyring = await _keyring_store(installation.keyring_database)
+    desk = Desk(
+        keyring=installation.keyring,
+        catalogue=installation.catalogue,
+        redelivery_window=timedelta(hours=installation.settings.delivery.redelivery_hours),
+    )
+    batch = Batch(Flush(data, keyring, desk, installation.clock).process)
+    try:
+        yield batch
+    finally:
+        await batch.close()
+        await data.close()
+        await keyring.close()
+
+
+async def _records(request: Request) -> Response:
+    keys = request.headers.getlist("idempotency-key")
+    return await _pull(request, keys or [secrets.token_urlsafe(32)])
+
+
+async def _deliver(request: Request) -> Response:
+    keys = request.headers.getlist("idempotency-key")
+    return await _pull(request, keys) if keys else problem_response(KEY_MISSING)
+
+
+async def _pull(request: Request, keys: list[str]) -> Response:
+    if len(keys) != 1 or not 1 <= len(keys[0]) <= _MAX_KEY_LENGTH:
+        return problem_response(KEY_MALFORMED)
+    scheme, _, access_token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != _DPOP_SCHEME or not access_token:
+        return problem_response(MISSING_TOKEN)
+    installation: Installation = request.app.state.installation
+    batch: Batch = request.app.state.lane
+    now = installation.clock()
+    try:
+        proof = verify_proof(
+            request.headers.getlist("dpop"),
+            method=request.method,
+            url=installation.settings.server.issuer + request.url.path,
+            access_token=access_token,
+            now=now,
+        )
+    except InvalidProofError:
+        return problem_response(INVALID_PROOF)
+    record_type = request.path_params.get("record_type")
+    pull = Pull(
+        token_hash=hashlib.sha256(access_token.encode()).digest(),
+        jkt=proof.jkt,
+        jti_digest=proof.jti_digest,
+        jti_expires_at=proof.expires_at,
+        record_type=record_type,
+        key_digest=hashlib.sha256(keys[0].encode()).digest(),
+        request_digest=_request_digest(record_type),
+    )
+    try:
+        return answer_response(await batch.submit(pull))
+    except OverloadedError:
+        return problem_response(OVERLOADED)
+
+
+def _request_digest(record_type: str | None) -> bytes:
+    """What was asked: the same key with another request is refused."""
+    asked: dict[str, Any] = {"record_type": record_type}
+    return hashlib.sha256(orjson.dumps(asked)).digest()
+
+
+async def _data_store(database: Database) -> DataStore:
+    if database.is_sqlite:
+        return SqliteData(database.path)
+    return PostgresData(await open_pool(database.url.render_as_string(hide_password=False)))
+
+
+async def _keyring_store(database: Database) -> KeyringStore:
+    if database.is_sqlite:
+        return SqliteKeyring(database.path)
+    return PostgresKeyring(await open_pool(database.url.render_as_string(hide_password=False)))

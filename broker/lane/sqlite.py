@@ -1,0 +1,236 @@
+"""The lane's stores on SQLite: a thread of its own, a file lock before BEGIN, one commit a flush."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from broker.db import LOCK_TIMEOUT_SECONDS, take_file_lock
+from broker.lane.pulls import Answer, Found, KeyMaterial, Proposal, Pull, choose
+from broker.lane.rows import (
+    answers_of,
+    delivery_row,
+    entry_rows,
+    found_of,
+    key_material,
+    pinned_rows,
+    rechecked_of,
+)
+from consent.ledger.entries import plan_append
+from vault.schema import to_microseconds
+
+T = TypeVar("T")
+
+_FIND: Final = """
+SELECT t.kind, t.jkt, t.scope, t.expires_at, t.revoked_at,
+       c.grant_id, t.version_id, c.grant_id || '.' || c.version_number AS current_version_id,
+       c.subject_id, c.recipient_id, c.purpose, c.handle, c.state, c.change_count,
+       c.valid_from, c.valid_until, c.max_pulls,
+       cl.status = 'active' AND o.status = 'active' AS recipient_is_active,
+       v.terms_sealed,
+       (SELECT count(*) FROM delivery x WHERE x.version_id = t.version_id) AS places_taken,
+       (SELECT max(x.as_of) FROM delivery x WHERE x.version_id = t.version_id) AS last_place_at,
+       d.delivery_id, d.request_digest, d.payload_digest, d.nonce_sealed, d.as_of,
+       NULL AS record_id
+FROM token t
+LEFT JOIN consent c ON c.grant_id = t.grant_id
+LEFT JOIN consent_version v ON v.version_id = t.version_id
+LEFT JOIN client cl ON cl.client_id = t.client_id
+LEFT JOIN organisation o ON o.organisation_id = c.recipient_id
+LEFT JOIN delivery d ON d.version_id = t.version_id AND d.key_digest = ?
+WHERE t.token_hash = ?
+"""
+
+_RECORD_COLUMNS: Final = """
+s.record_id, w.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
+w.ciphertext, w.ciphertext_digest
+"""
+
+_FIND_CURRENT: Final = f"""
+SELECT {_RECORD_COLUMNS}
+FROM consent_compartment m
+JOIN record s ON s.compartment_id = m.compartment_id
+JOIN record_version w ON w.record_id = s.record_id AND w.version = s.current_version
+WHERE m.version_id = ? ORDER BY s.record_id
+"""  # noqa: S608 - a constant of this file
+
+_FIND_PINNED: Final = f"""
+SELECT {_RECORD_COLUMNS}
+FROM delivery_record q
+JOIN record s ON s.record_id = q.record_id
+JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version
+WHERE q.delivery_id = ? ORDER BY s.record_id
+"""  # noqa: S608 - a constant of this file
+
+_SHARES: Final = """
+SELECT version_id, compartment_id, NULL AS subject_id, epoch_id, key_id, wrapped
+FROM consent_share WHERE version_id = ?
+"""
+
+_AUDIT_KEY: Final = """
+SELECT NULL AS version_id, NULL AS compartment_id, subject_id, epoch_id, key_id, wrapped
+FROM audit_key WHERE subject_id = ?
+"""
+
+_HEAD: Final = "SELECT size, frontier FROM ledger_head WHERE name = 'log'"
+
+_RECHECK: Final = """
+SELECT t.token_hash, c.change_count, t.revoked_at IS NOT NULL AS token_is_revoked,
+       (SELECT count(*) FROM delivery x WHERE x.version_id = t.version_id) AS places_taken
+FROM token t JOIN consent c ON c.grant_id = t.grant_id
+WHERE t.token_hash = ?
+"""
+
+_TAKE_PROOF: Final = "INSERT INTO seen_jti (jti_digest, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+
+_ADD_ENTRIES: Final = """
+INSERT INTO ledger_entry (idx, handle, leaf, leaf_hash, detail_sealed, at) VALUES (?, ?, ?, ?, ?, ?)
+"""
+
+_ADD_DELIVERIES: Final = """
+INSERT INTO delivery (delivery_id, grant_id, version_id, subject_id, recipient_id, ordinal, key_digest,
+                      request_digest, payload_digest, nonce_sealed, record_count, as_of)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_ADD_PINNED: Final = "INSERT INTO delivery_record (delivery_id, record_id, version) VALUES (?, ?, ?)"
+
+_MOVE_HEAD: Final = "UPDATE ledger_head SET size = ?, frontier = ? WHERE name = 'log'"
+
+
+class _Thread:
+    """One connection in one thread of its own: SQLite's work never waits in the event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lane-sqlite")
+        self._connection: sqlite3.Connection | None = None
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` with the connection, after what was handed in before."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, work)
+
+    async def close(self) -> None:
+        """Close the connection and end the thread."""
+        await self.run(lambda connection: connection.close())
+        self._executor.shutdown()
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)
+            self._connection.row_factory = sqlite3.Row
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                self._connection.execute(f"PRAGMA {pragma}")
+        return work(self._connection)
+
+
+class SqliteData:
+    """`DataStore` on SQLite."""
+
+    def __init__(self, path: Path) -> None:
+        self._thread = _Thread(path)
+
+    async def find(self, pulls: Sequence[Pull]) -> dict[int, Found]:
+        """A few statements for each pull, all in one snapshot."""
+        return await self._thread.run(lambda connection: _find(connection, pulls))
+
+    async def commit(self, proposals: Sequence[Proposal]) -> list[Answer | None]:
+        """The file lock stands in for the head's: whoever writes here is alone."""
+        return await self._thread.run(lambda connection: self._commit(connection, proposals))
+
+    def _commit(self, connection: sqlite3.Connection, proposals: Sequence[Proposal]) -> list[Answer | None]:
+        lock = take_file_lock(self._thread.path)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                answers = _recheck_and_insert(connection, proposals)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            return answers
+        finally:
+            os.close(lock)
+
+    async def close(self) -> None:
+        """Close the connection and end its thread."""
+        await self._thread.close()
+
+
+class SqliteKeyring:
+    """`KeyringStore` on SQLite."""
+
+    def __init__(self, path: Path) -> None:
+        self._thread = _Thread(path)
+
+    async def keys(self, version_ids: Sequence[str], subject_ids: Sequence[str]) -> KeyMaterial:
+        """Two point reads for each pull."""
+        return await self._thread.run(lambda connection: _keys(connection, version_ids, subject_ids))
+
+    async def close(self) -> None:
+        """Close the connection and end its thread."""
+        await self._thread.close()
+
+
+def _find(connection: sqlite3.Connection, pulls: Sequence[Pull]) -> dict[int, Found]:
+    found: dict[int, Found] = {}
+    connection.execute("BEGIN")
+    try:
+        for place, pull in enumerate(pulls):
+            row = connection.execute(_FIND, (pull.key_digest, pull.token_hash)).fetchone()
+            if row is not None:
+                found[place] = found_of(_with_records(connection, row))
+    finally:
+        connection.execute("COMMIT")
+    return found
+
+
+def _with_records(connection: sqlite3.Connection, row: sqlite3.Row) -> list[dict[str, Any]]:
+    """The token's columns once for each record, as the one statement on PostgreSQL gives them."""
+    known = dict(row)
+    if known["state"] != "GIVEN":
+        return [known]
+    if known["delivery_id"] is None:
+        records = connection.execute(_FIND_CURRENT, (known["version_id"],)).fetchall()
+    else:
+        records = connection.execute(_FIND_PINNED, (known["delivery_id"],)).fetchall()
+    return [{**known, **dict(record)} for record in records] or [known]
+
+
+def _keys(
+    connection: sqlite3.Connection, version_ids: Sequence[str], subject_ids: Sequence[str]
+) -> KeyMaterial:
+    rows: list[Any] = []
+    for version_id in version_ids:
+        rows += connection.execute(_SHARES, (version_id,)).fetchall()
+    for subject_id in subject_ids:
+        rows += connection.execute(_AUDIT_KEY, (subject_id,)).fetchall()
+    return key_material(rows)
+
+
+def _recheck_and_insert(connection: sqlite3.Connection, proposals: Sequence[Proposal]) -> list[Answer | None]:
+    head = connection.execute(_HEAD).fetchone()
+    now_true = {}
+    for proposal in proposals:
+        row = connection.execute(_RECHECK, (proposal.pull.token_hash,)).fetchone()
+        if row is not None:
+            now_true[proposal.pull.token_hash] = rechecked_of(row)
+    chosen = choose(proposals, now_true)
+    fresh = set()
+    for proposal in chosen:
+        proof = (proposal.pull.jti_digest, to_microseconds(proposal.pull.jti_expires_at))
+        if connection.execute(_TAKE_PROOF, proof).rowcount == 1:
+            fresh.add(proposal.pull.jti_digest)
+    accepted = [proposal for proposal in chosen if proposal.pull.jti_digest in fresh]
+    if accepted:
+        leaves = [proposal.entry.leaf() for proposal in accepted]
+        new_size, new_frontier, hashes = plan_append(head["size"], head["frontier"], leaves)
+        deliveries = [proposal.delivery for proposal in accepted if proposal.delivery is not None]
+        connection.executemany(_ADD_DELIVERIES, [delivery_row(delivery) for delivery in deliveries])
+        connection.executemany(_ADD_PINNED, pinned_rows(deliveries))
+        connection.executemany(_ADD_ENTRIES, entry_rows(accepted, head["size"], leaves, hashes))
+        connection.execute(_MOVE_HEAD, (new_size, new_frontier))
+    return answers_of(proposals, chosen, fresh)

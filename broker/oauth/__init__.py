@@ -1,0 +1,1 @@
+"""The authorization server: one file per specification; `server.py` is the only door to Authlib."""

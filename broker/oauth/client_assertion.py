@@ -1,0 +1,95 @@
+"""Client authentication by a signed assertion: private_key_jwt, RFC 7523 as FAPI 2.0 narrows it."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from broker.oauth.clients import RegisteredClient, find_active
+from broker.oauth.dpop import take_jti
+from broker.oauth.errors import OAuthCode, OAuthError
+from vault.errors import UntrustedTokenError
+from vault.jose import peek, verify_jwt
+from vault.seal import context_of
+from vault.untrusted import instant_claim
+
+METHOD: Final = "private_key_jwt"
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ALGORITHMS: Final = ("ES256", "PS256", "EdDSA", "Ed25519")
+_MAX_BYTES: Final = 8192
+_LIFETIME: Final = timedelta(minutes=5)
+_AHEAD: Final = timedelta(seconds=60)
+_MAX_JTI: Final = 256
+_TYPES: Final = frozenset({None, "JWT", "client-authentication+jwt"})
+
+
+def authenticate(
+    session: Session, parameters: Mapping[str, str], *, issuer: str, now: datetime
+) -> RegisteredClient:
+    """The client that a request proves to come from; its assertion is used up.
+
+    Before the signature holds, every failure has one description: a stranger learns nothing about
+    which clients there are. Raises OAuthError invalid_client.
+    """
+    if "client_secret" in parameters:
+        raise _refused("client secrets are not supported")
+    assertion = parameters.get("client_assertion")
+    if assertion is None or parameters.get("client_assertion_type") != ASSERTION_TYPE:
+        raise _refused("a client_assertion of type jwt-bearer is needed")
+    client, claims = _verified(session, assertion)
+    if parameters.get("client_id", client.client_id) != client.client_id:
+        raise _refused("client_id is not the client of the assertion")
+    expires_at = _check_claims(claims, client_id=client.client_id, issuer=issuer, now=now)
+    if not take_jti(session, _jti_digest(client.client_id, claims["jti"]), expires_at):
+        raise _refused("the assertion was used before")
+    return client
+
+
+def _verified(session: Session, assertion: str) -> tuple[RegisteredClient, Mapping[str, Any]]:
+    unproven = _refused("client authentication failed")
+    try:
+        _, unverified_claims = peek(assertion, max_bytes=_MAX_BYTES)
+        client = find_active(session, unverified_claims.get("sub"))
+        if client is None:
+            raise unproven
+        header, claims = verify_jwt(
+            assertion, client.jwks, algorithms=ALGORITHMS, typ=None, max_bytes=_MAX_BYTES
+        )
+    except UntrustedTokenError as error:
+        raise unproven from error
+    if header.get("typ") not in _TYPES:  # a DPoP proof or a request object is no assertion
+        raise unproven
+    return client, claims
+
+
+def _check_claims(claims: Mapping[str, Any], *, client_id: str, issuer: str, now: datetime) -> datetime:
+    """Every claim in turn (RFC 7523 section 3); answers when the assertion expires."""
+    if claims.get("iss") != client_id or claims.get("sub") != client_id:
+        raise _refused("iss and sub must both be the client_id")
+    if claims.get("aud") != issuer:  # FAPI 2.0 section 5.3.2.1: the issuer, as a string, nothing else
+        raise _refused("aud must be the issuer, as a single string")
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not 0 < len(jti) <= _MAX_JTI:
+        raise _refused("jti is missing or too long")
+    try:
+        expires_at = instant_claim(claims, "exp")
+        begins_at = max([now, *(instant_claim(claims, name) for name in ("iat", "nbf") if name in claims)])
+    except UntrustedTokenError as error:
+        raise _refused(error.reason) from error
+    if begins_at > now + _AHEAD:
+        raise _refused("iat or nbf lies more than 60 seconds ahead")
+    if expires_at <= now:
+        raise _refused("exp has passed")
+    if expires_at > begins_at + _LIFETIME:
+        raise _refused("exp lies more than 5 minutes ahead")
+    return expires_at
+
+
+def _jti_digest(client_id: str, jti: str) -> bytes:
+    return hashlib.sha256(context_of("mydata/oauth/assertion-jti@v1", client_id, jti)).digest()
+
+
+def _refused(description: str) -> OAuthError:
+    return OAuthError(OAuthCode.INVALID_CLIENT, description)

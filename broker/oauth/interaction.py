@@ -1,0 +1,165 @@
+"""Interactions: the hour between a pushed request and a person's answer. The pages come through here."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from broker.oauth import server
+from broker.oauth.clients import RegisteredClient, find_active
+from broker.oauth.errors import InteractionGoneError
+from broker.oauth.models import Code, Interaction, PushedRequest
+from broker.oauth.par import open_terms
+from broker.oauth.tokens import IssuedCode, new_code
+from consent.terms import Terms
+from vault.insert import insert_if_absent
+from vault.keys.keyring import Keyring
+from vault.schema import random_id
+
+CODE_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionView:
+    """What a page needs to know. `grant_id` and `subject_id` are set once a citizen has opened it."""
+
+    interaction_id: str
+    client_id: str
+    recipient_id: str
+    redirect_uri: str
+    terms: Terms
+    grant_id: str | None
+    subject_id: str | None
+
+
+def start(session: Session, request: PushedRequest, *, minutes: int, now: datetime) -> str:
+    """The interaction of a pushed request: made at the first page view, the same one at every reload."""
+    values = {
+        "interaction_id": random_id(),
+        "request_id": request.request_id,
+        "client_id": request.client_id,
+        "subject_id": None,
+        "grant_id": None,
+        "created_at": now,
+        "expires_at": now + timedelta(minutes=minutes),
+    }
+    insert_if_absent(session, Interaction, values)
+    return session.exec(
+        select(Interaction.interaction_id).where(Interaction.request_id == request.request_id)
+    ).one()
+
+
+def load_interaction(
+    session: Session, keyring: Keyring, interaction_id: str, now: datetime
+) -> InteractionView:
+    """A living interaction, its request not yet answered. Raises InteractionGoneError."""
+    interaction, request, client = _living(session, interaction_id, now)
+    return InteractionView(
+        interaction_id=interaction.interaction_id,
+        client_id=client.client_id,
+        recipient_id=client.organisation_id,
+        redirect_uri=request.redirect_uri,
+        terms=open_terms(keyring, request),
+        grant_id=interaction.grant_id,
+        subject_id=interaction.subject_id,
+    )
+
+
+def attach_consent(
+    session: Session, interaction_id: str, subject_id: str, grant_id: str, now: datetime
+) -> None:
+    """Bind an interaction to the citizen who opened it, once. Raises InteractionGoneError."""
+    attached = session.exec(
+        update(Interaction)
+        .where(
+            col(Interaction.interaction_id) == interaction_id,
+            col(Interaction.subject_id).is_(None),
+            col(Interaction.expires_at) > now,
+        )
+        .values(subject_id=subject_id, grant_id=grant_id)
+        .returning(col(Interaction.interaction_id))
+    ).one_or_none()
+    if attached is None:
+        raise InteractionGoneError
+
+
+def allow(  # noqa: PLR0913, PLR0917 - a code is bound to all of these
+    session: Session,
+    issuer: str,
+    interaction_id: str,
+    subject_id: str,
+    version_id: str,
+    now: datetime,
+    *,
+    code_seconds: int = CODE_SECONDS,
+) -> str:
+    """The person agreed: use the request up and answer the address to send them to, with code, state, iss.
+
+    Raises InteractionGoneError, also when another answer was faster.
+    """
+    interaction, request, client = _living(session, interaction_id, now)
+    grant_id = interaction.grant_id
+    if grant_id is None or interaction.subject_id != subject_id or version_id.rpartition(".")[0] != grant_id:
+        raise InteractionGoneError
+    _complete(session, request, now)
+    raw_code, code_hash = new_code()
+    row = Code(
+        code_hash=code_hash,
+        client_id=client.client_id,
+        subject_id=subject_id,
+        grant_id=grant_id,
+        version_id=version_id,
+        redirect_uri=request.redirect_uri,
+        scope=request.scope,
+        code_challenge=request.code_challenge,
+        dpop_jkt=request.dpop_jkt,
+        created_at=now,
+        expires_at=now + timedelta(seconds=code_seconds),
+    )
+    return server.authorization_redirect(session, issuer, request, IssuedCode(raw_code, row))
+
+
+def deny(session: Session, issuer: str, interaction_id: str, subject_id: str | None, now: datetime) -> str:
+    """The person declined: use the request up and answer the address, with access_denied, state, iss.
+
+    `subject_id` is None for somebody who never signed in. Raises InteractionGoneError.
+    """
+    interaction, request, _ = _living(session, interaction_id, now)
+    if interaction.subject_id not in {None, subject_id}:
+        raise InteractionGoneError
+    _complete(session, request, now)
+    return server.authorization_redirect(session, issuer, request, None)
+
+
+def _living(
+    session: Session, interaction_id: str, now: datetime
+) -> tuple[Interaction, PushedRequest, RegisteredClient]:
+    if not interaction_id.isascii() or not interaction_id.isprintable():
+        raise InteractionGoneError  # PostgreSQL takes no text with a NUL in it
+    found = session.exec(
+        select(Interaction, PushedRequest)
+        .join(PushedRequest, col(PushedRequest.request_id) == col(Interaction.request_id))
+        .where(
+            Interaction.interaction_id == interaction_id,
+            Interaction.expires_at > now,
+            col(PushedRequest.used_at).is_(None),
+        )
+    ).one_or_none()
+    client = find_active(session, found[0].client_id) if found else None
+    if found is None or client is None or found[1].redirect_uri not in client.redirect_uris:
+        raise InteractionGoneError
+    return found[0], found[1], client
+
+
+def _complete(session: Session, request: PushedRequest, now: datetime) -> None:
+    """One answer to one request: of several at once, one gets through."""
+    taken = session.exec(
+        update(PushedRequest)
+        .where(col(PushedRequest.request_id) == request.request_id, col(PushedRequest.used_at).is_(None))
+        .values(used_at=now)
+        .returning(col(PushedRequest.request_id))
+    ).one_or_none()
+    if taken is None:
+        raise InteractionGoneError

@@ -1,0 +1,97 @@
+"""Rich authorization requests, RFC 9396: what a client asks a person for, checked before anyone sees it."""
+
+import json
+import logging
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from broker.oauth.clients import RegisteredClient
+from broker.oauth.errors import OAuthCode, OAuthError
+from broker.oauth.requests import Call
+from consent.errors import InvalidTermsError, UnknownOrganisationError, UnknownPurposeError
+from consent.organisations import require_holders
+from consent.terms import DETAIL_TYPE, Terms, check_caps, parse
+
+TYPES: Final = (DETAIL_TYPE,)
+RESOURCE_PATHS: Final = ("/v1/records", "/v1/deliveries")
+_MAX_CHARACTERS: Final = 20_000
+_MAX_DESCRIPTION: Final = 500
+
+_log = logging.getLogger(__name__)
+
+
+def read_details(call: Call, client: RegisteredClient) -> Terms:
+    """The terms that a request asks for: well-formed, of a purpose of this client, within its caps.
+
+    Raises OAuthError invalid_authorization_details. Over-asking is logged, not put in the ledger:
+    there is no consent yet.
+    """
+    raw = call.parameters.get("authorization_details")
+    if raw is None:
+        raise _refused("one object of type mydata_consent is needed")
+    try:
+        terms = parse(_json(raw))
+        _check_locations(terms, call.issuer)
+        _check_purpose(terms, call, client)
+        _check_holders(terms, call.session)
+    except InvalidTermsError as error:
+        _log.info("authorization details refused: client=%s faults=%d", client.client_id, len(error.faults))
+        raise _refused(str(error)) from error
+    except UnknownOrganisationError as error:
+        raise _refused("holders: not all of them are holders here") from error
+    return terms
+
+
+def _json(raw: str) -> object:
+    if len(raw) > _MAX_CHARACTERS:
+        raise _refused(f"longer than {_MAX_CHARACTERS} characters")
+    try:
+        return json.loads(raw, object_pairs_hook=_unique_members, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise _refused("not JSON, or with a member that came twice") from error
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError(len(pairs))
+    return members
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _check_locations(terms: Terms, issuer: str) -> None:
+    allowed = {issuer + path for path in RESOURCE_PATHS}
+    if not set(terms.locations or ()) <= allowed:
+        raise InvalidTermsError([("locations", "not resources of this server")])
+
+
+def _check_holders(terms: Terms, session: Session) -> None:
+    # PostgreSQL takes no text with a NUL in it: what cannot be an id is not looked up.
+    if any(not holder.isascii() or not holder.isprintable() for holder in terms.holders or ()):
+        raise UnknownOrganisationError([])
+    require_holders(session, terms.holders or ())
+
+
+def _check_purpose(terms: Terms, call: Call, client: RegisteredClient) -> None:
+    # A purpose that nobody declares and one of somebody else are the same answer.
+    unknown = InvalidTermsError([("purpose", "not a purpose of this client")])
+    if terms.purpose not in client.purposes:
+        raise unknown
+    try:
+        purpose = call.installation.purposes.get(terms.purpose)
+    except UnknownPurposeError as error:
+        raise unknown from error
+    check_caps(terms, purpose, call.installation.catalogue, call.now)
+
+
+def _refused(description: str) -> OAuthError:
+    # RFC 6749 section 5.2: printable ASCII without quotation mark and backslash. Paths may hold the
+    # names that a client made up.
+    plain = "".join(
+        character if " " <= character <= "~" and character not in '"\\' else "?" for character in description
+    )
+    return OAuthError(OAuthCode.INVALID_AUTHORIZATION_DETAILS, plain[:_MAX_DESCRIPTION])

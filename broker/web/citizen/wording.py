@@ -1,0 +1,155 @@
+"""Codes and values of the consent domain in plain words, for people. Pure."""
+
+from datetime import date, datetime
+from typing import Any, Final
+
+from broker.web.i18n import Words
+from consent.terms import Access, DateRange, Filter, Item, Retention
+from consent.vocabulary import AccessKind, ConsentState, EventType, Mode, Reason
+
+_ACTIVE: Final = frozenset({ConsentState.GIVEN})
+_WAITING: Final = frozenset({ConsentState.REQUESTED})
+_CAN_BE_STOPPED: Final = frozenset({ConsentState.GIVEN, ConsentState.FULFILLED, ConsentState.EXPIRED})
+
+
+def group_of(state: ConsentState) -> str:
+    """Where a consent stands on the citizen's home: `active`, `waiting` or `ended`."""
+    if state in _ACTIVE:
+        return "active"
+    return "waiting" if state in _WAITING else "ended"
+
+
+def can_be_stopped(state: ConsentState) -> bool:
+    """Whether there is something to stop, or at least something that must be deleted at once."""
+    return state in _CAN_BE_STOPPED
+
+
+def state_in_words(words: Words, state: ConsentState) -> str:
+    """A state as a short label."""
+    return {
+        ConsentState.REQUESTED: words.gettext("Waiting for your decision"),
+        ConsentState.GIVEN: words.gettext("Agreed, in use"),
+        ConsentState.FULFILLED: words.gettext("Sent, finished"),
+        ConsentState.REFUSED: words.gettext("Declined"),
+        ConsentState.EXPIRED: words.gettext("Time is over"),
+        ConsentState.WITHDRAWN: words.gettext("Stopped by you"),
+    }[state]
+
+
+def event_in_words(words: Words, event: str) -> str:
+    """What happened, as one short sentence; an event of a later program keeps its code."""
+    known: dict[str, str] = {
+        EventType.SOURCE_LINKED: words.gettext("A source was linked"),
+        EventType.SOURCE_UNLINKED: words.gettext("A source was unlinked"),
+        EventType.RECORDS_COLLECTED: words.gettext("Records were collected"),
+        EventType.CONSENT_REQUESTED: words.gettext("Asked for your consent"),
+        EventType.CONSENT_GIVEN: words.gettext("You agreed"),
+        EventType.CONSENT_REFUSED: words.gettext("You declined"),
+        EventType.CONSENT_FULFILLED: words.gettext("Everything was sent; access has ended"),
+        EventType.CONSENT_EXPIRED: words.gettext("The time was over; access has ended"),
+        EventType.CONSENT_WITHDRAWN: words.gettext("You stopped it"),
+        EventType.DELIVERY_RELEASED: words.gettext("Data was sent"),
+        EventType.DELIVERY_REFUSED: words.gettext("A request for data was refused"),
+        EventType.DELIVERY_REPEATED: words.gettext("The same data was sent again"),
+        EventType.DELIVERY_ACKNOWLEDGED: words.gettext("The recipient confirmed that it arrived"),
+        EventType.DECISION_RECEIVED: words.gettext("The recipient sent its decision"),
+        EventType.RECORD_TAMPERED: words.gettext("A changed record was found and not sent"),
+        EventType.SHARES_DESTROYED: words.gettext("The keys for this consent were destroyed"),
+    }
+    return known.get(event, event)
+
+
+def reason_in_words(words: Words, reason: str) -> str:
+    """Why a request for data was refused; a reason of a later program keeps its code."""
+    known: dict[str, str] = {
+        Reason.CONSENT_REQUESTED: words.gettext("you had not agreed yet"),
+        Reason.CONSENT_FULFILLED: words.gettext("everything had been sent already"),
+        Reason.CONSENT_REFUSED: words.gettext("you had declined"),
+        Reason.CONSENT_EXPIRED: words.gettext("the time was over"),
+        Reason.CONSENT_WITHDRAWN: words.gettext("you had stopped it"),
+        Reason.CONSENT_SUPERSEDED: words.gettext("a newer consent had taken its place"),
+        Reason.NO_CONSENT: words.gettext("there was no consent"),
+        Reason.TOKEN_EXPIRED: words.gettext("the recipient's key was too old"),
+        Reason.TOKEN_REVOKED: words.gettext("the recipient's key had been withdrawn"),
+        Reason.RECIPIENT_SUSPENDED: words.gettext("the recipient was suspended"),
+        Reason.ITEM_NOT_GRANTED: words.gettext("you had not agreed to this item"),
+        Reason.OUTSIDE_WINDOW: words.gettext("it was outside the agreed time"),
+        Reason.NO_PLACE_LEFT: words.gettext("it had been sent as often as agreed"),
+        Reason.KEY_REUSED: words.gettext("the request contradicted an earlier one"),
+        Reason.REDELIVERY_DIFFERS: words.gettext("it would not have been the same data again"),
+        Reason.ERASED: words.gettext("the data had been erased"),
+        Reason.RECORD_UNREADABLE: words.gettext("a record failed its integrity check"),
+    }
+    return known.get(reason, reason)
+
+
+def mode_in_words(words: Words, item: Item) -> str:
+    """How much of a record an item discloses."""
+    if item.mode is Mode.DOCUMENT:
+        return words.gettext("The whole document")
+    return words.ngettext("Only %(count)s field", "Only %(count)s fields", len(item.fields or ()))
+
+
+def filter_in_words(words: Words, wanted: Filter | None, data_period: DateRange) -> list[str]:
+    """Which records an item covers, one phrase for each limit."""
+    period = wanted.period if wanted is not None and wanted.period is not None else data_period
+    phrases = [days_in_words(words, period)]
+    if wanted is not None and wanted.institution is not None:
+        codes = ", ".join(wanted.institution)
+        phrases.append(words.gettext("Only from the hospital with care institution code %(codes)s", codes=codes))
+    return phrases
+
+
+def days_in_words(words: Words, period: DateRange) -> str:
+    """Days from and to, both ends included."""
+    return words.gettext("From %(first)s to %(last)s", first=words.day(period.from_), last=words.day(period.to))
+
+
+def frequency_in_words(words: Words, access: Access) -> str:
+    """Whether it is sent regularly, and how often at most (PIPA decree article 42-5: regular or not)."""
+    if access.kind is AccessKind.ONCE and access.max_pulls == 1:
+        return words.gettext("Only once, not regularly")
+    return words.ngettext("At most %(count)s time", "At most %(count)s times", access.max_pulls)
+
+
+def until_in_words(words: Words, valid_until: datetime) -> str:
+    """The end of access."""
+    return words.gettext("Until %(moment)s", moment=words.moment(valid_until))
+
+
+def retention_in_words(words: Words, retention: Retention) -> str:
+    """How long the recipient may keep what it gets, and what it does then."""
+    if not retention.store:
+        return words.gettext("Not kept: used once, then deleted")
+    return words.ngettext(
+        "%(count)s day after receiving it, then deleted",
+        "%(count)s days after receiving it, then deleted",
+        retention.days,
+    )
+
+
+def sensitivity_in_words(words: Words, sensitivity: str) -> str | None:
+    """The label of a class that the law treats separately; None for anything else."""
+    return words.gettext("Health information (sensitive)") if sensitivity == "health" else None
+
+
+def value_in_words(words: Words, value: Any, labels: dict[str, str]) -> str:  # noqa: ANN401 - a JSON value
+    """An example value, short enough for one line; coded values by their labels."""
+    if isinstance(value, bool):
+        return words.gettext("Yes") if value else words.gettext("No")
+    if isinstance(value, int):
+        return words.number(value)
+    if isinstance(value, str):
+        return labels.get(value, _day_or_text(words, value))
+    if isinstance(value, dict):
+        return ", ".join(value_in_words(words, member, labels) for member in list(value.values())[:2])
+    first = value_in_words(words, value[0], labels) if value else ""
+    more = len(value) - 1
+    return first if more < 1 else words.ngettext("%(first)s and %(count)s more", "%(first)s and %(count)s more", more, first=first)
+
+
+def _day_or_text(words: Words, value: str) -> str:
+    try:
+        return words.day(date.fromisoformat(value))
+    except ValueError:
+        return value

@@ -1,0 +1,119 @@
+"""Error pages: what happened, whether the data is safe, what to do next, and the trace id."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.responses import Response
+
+from broker.deps import get_installation
+from broker.web.i18n import Words
+from broker.web.rendering import get_page
+
+
+@dataclass(frozen=True, slots=True)
+class _Explanation:
+    """One kind of error for people."""
+
+    title: str
+    happened: str
+    is_safe: str
+    next_step: str
+
+
+def render_error_page(request: Request, status: int, code: str, trace_id: str) -> Response:
+    """The page for an error, in the language of the path."""
+    page = get_page(request, get_installation(request))
+    explanation = _explain(page.words, status, code)
+    return page.answer("error.html", status=status, explanation=explanation, code=code, trace_id=trace_id)
+
+
+def _explain(words: Words, status: int, code: str) -> _Explanation:
+    match code:
+        case "request_gone":
+            return _request_gone(words)
+        case "wrong_role":
+            return _wrong_role(words)
+        case "foreign_form" | "bad_form":
+            return _foreign_form(words)
+        case "linking_closed" | "already_linked":
+            return _linking_closed(words)
+    if status in {404, 405}:
+        return _not_found(words)
+    if status == 503:  # noqa: PLR2004 - Service Unavailable
+        return _busy(words)
+    return _ours(words) if status >= 500 else _not_understood(words)  # noqa: PLR2004 - server errors
+
+
+def _request_gone(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("This request cannot be opened"),
+        words.gettext("The request is over, was answered already, or was made for somebody else."),
+        words.gettext("Your data is safe. Opening this page has sent nothing."),
+        words.gettext(
+            "See \"Where my data goes\" for what you have agreed to. For a new request, "
+            "go back to the organisation that sent you here."
+        ),
+    )
+
+
+def _wrong_role(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("This page is for another role"),
+        words.gettext("You are signed in with an account that may not open this page."),
+        words.gettext("Your data is safe. Nothing was shown and nothing was changed."),
+        words.gettext("Go to your own first page, or sign out and sign in with another account."),
+    )
+
+
+def _foreign_form(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("We did not accept this form"),
+        words.gettext("It did not come from one of our own pages, or it was incomplete."),
+        words.gettext("Your data is safe. Nothing was changed."),
+        words.gettext("Open the page again from here and repeat what you wanted to do."),
+    )
+
+
+def _linking_closed(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("This source could not be linked"),
+        words.gettext("The organisation or the number cannot be linked to your account from this page."),
+        words.gettext("Your data is safe. Nothing was linked and nothing was collected."),
+        words.gettext("Check the number, or ask the organisation to link you."),
+    )
+
+
+def _not_found(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("There is nothing here for you"),
+        words.gettext("The page does not exist, or it is not yours to see."),
+        words.gettext("Your data is safe. Nothing was changed."),
+        words.gettext("Check the address, or start again from your first page."),
+    )
+
+
+def _busy(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("Too much is going on right now"),
+        words.gettext("We could not finish this in time."),
+        words.gettext("Your data is safe. What could not be finished was undone completely."),
+        words.gettext("Wait a moment and try again."),
+    )
+
+
+def _ours(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("Something went wrong on our side"),
+        words.gettext("This is our mistake, not yours."),
+        words.gettext("Your data is safe. What could not be finished was undone completely."),
+        words.gettext("Try again later. If it happens again, tell us the trace id below."),
+    )
+
+
+def _not_understood(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("We did not understand this request"),
+        words.gettext("Something in the address or in the form is not as it should be."),
+        words.gettext("Your data is safe. Nothing was changed."),
+        words.gettext("Go back and try again, or start from your first page."),
+    )

@@ -1,0 +1,61 @@
+"""What the pages raise; `broker/web/error_pages.py` says each in words."""
+
+
+class PageError(Exception):
+    """The base of what a page raises, with its HTTP status and stable code."""
+
+    status = 500
+    code = "internal_error"
+
+
+class CrossSiteError(PageError):
+    """A form that did not come from one of our pages."""
+
+    status = 403
+    code = "foreign_form"
+
+
+class SignInRequiredError(PageError):
+    """Nobody is signed in; `location` is the sign-in page that leads back."""
+
+    status = 303
+    code = "sign_in_required"
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        super().__init__(self.code)
+
+
+class WrongRoleError(PageError):
+    """Somebody is signed in, but this page is for another role."""
+
+    status = 403
+    code = "wrong_role"
+
+
+class PageNotFoundError(PageError):
+    """Unknown, foreign and not yours are one answer."""
+
+    status = 404
+    code = "not_found"
+
+
+class RequestGoneError(PageError):
+    """A request for consent that is over, answered, or somebody else's: one answer."""
+
+    status = 410
+    code = "request_gone"
+
+
+class BadChoiceError(PageError):
+    """A form that our pages do not make."""
+
+    status = 400
+    code = "bad_form"
+
+
+class LinkingClosedError(PageError):
+    """This source cannot be linked from here; why is told to nobody."""
+
+    status = 409
+    code = "linking_closed"

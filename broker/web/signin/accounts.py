@@ -1,0 +1,137 @@
+"""Accounts: making one, and signing in with name and password; failures lock the row for a growing time."""
+
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from sqlmodel import Session, select
+
+from broker.db import Database, transaction
+from broker.web.signin.models import Account
+from broker.web.signin.passwords import verify_password
+from broker.web.signin.sessions import open_session
+from vault.keys.keyring import Keyring
+from vault.schema import random_id
+from vault.seal import context_of, open_sealed, seal
+
+Role = Literal["citizen", "auditor", "operator"]
+
+FAILURES_BEFORE_LOCK: Final = 5
+FIRST_LOCK: Final = timedelta(seconds=60)
+LONGEST_LOCK: Final = timedelta(minutes=30)
+_USERNAME_INDEX: Final = "account.username"
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What an account is made of. The hash comes from `hash_password`, before any transaction.
+
+    A citizen has a subject and may have a name; staff have neither.
+    """
+
+    role: Role
+    username: str
+    password_hash: str = field(repr=False)
+    subject_id: str | None = None
+    name: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What somebody typed."""
+
+    username: str = field(repr=False)
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A sign-in that succeeded: the new cookie and whose it is."""
+
+    raw_cookie: str = field(repr=False)
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    account_id: str | None
+    password_hash: str | None = field(repr=False)
+
+
+def create_account(session: Session, keyring: Keyring, new: NewAccount, now: datetime) -> str:
+    """Add an account and return its id. The subject's audit key must be there when there is a name."""
+    account_id = random_id()
+    name_sealed = None
+    if new.subject_id is not None and new.name is not None:
+        key = keyring.audit_key(new.subject_id)
+        name_sealed = seal(key, _name_context(account_id), new.name.encode())
+    session.add(
+        Account(
+            account_id=account_id,
+            role=new.role,
+            subject_id=new.subject_id,
+            username_index=username_index(keyring, new.username),
+            password_hash=new.password_hash,
+            name_sealed=name_sealed,
+            created_at=now,
+        )
+    )
+    return account_id
+
+
+def display_name(keyring: Keyring, account: Account) -> str | None:
+    """The name to greet with; None for staff and for a person who gave none."""
+    if account.subject_id is None or account.name_sealed is None:
+        return None
+    key = keyring.audit_key(account.subject_id)
+    return open_sealed(key, _name_context(account.account_id), account.name_sealed).decode()
+
+
+def username_index(keyring: Keyring, username: str) -> bytes:
+    """The keyed index of a sign-in name; case and surrounding spaces do not count."""
+    return keyring.index(_USERNAME_INDEX, unicodedata.normalize("NFC", username).strip().casefold())
+
+
+def sign_in(
+    database: Database, keyring: Keyring, credentials: Credentials, now: datetime, *, lifetime: timedelta
+) -> SignedIn | None:
+    """Check name and password and open a session of `lifetime`; None says no without saying why.
+
+    The attempt is counted and committed before the password is looked at, so attempts at the same
+    moment cannot slip under the limit; the hashing happens between two transactions, inside none.
+    """
+    index = username_index(keyring, credentials.username)
+    with transaction(database) as work:
+        attempt = _take_attempt(work.session, index, now)
+    is_right = verify_password(credentials.password, attempt.password_hash)
+    if attempt.account_id is None or not is_right:
+        return None
+    with transaction(database) as work:
+        account = work.session.get_one(Account, attempt.account_id)
+        account.failed_attempts = 0
+        account.locked_until = None
+        raw_cookie = open_session(work.session, account.account_id, now, lifetime=lifetime)
+        return SignedIn(raw_cookie, account.role)
+
+
+def lock_time(failed_attempts: int) -> timedelta:
+    """How long the row stays locked after so many failures: nothing, 60 s, 2 min, 4 min … 30 min."""
+    if failed_attempts < FAILURES_BEFORE_LOCK:
+        return timedelta(0)
+    doublings = min(failed_attempts - FAILURES_BEFORE_LOCK, 10)
+    return min(FIRST_LOCK * 2**doublings, LONGEST_LOCK)
+
+
+def _take_attempt(session: Session, index: bytes, now: datetime) -> _Attempt:
+    account = session.exec(select(Account).where(Account.username_index == index).with_for_update()).first()
+    if account is None or (account.locked_until is not None and account.locked_until > now):
+        return _Attempt(None, None)
+    account.failed_attempts += 1
+    if account.failed_attempts >= FAILURES_BEFORE_LOCK:
+        account.locked_until = now + lock_time(account.failed_attempts)
+    return _Attempt(account.account_id, account.password_hash)
+
+
+def _name_context(account_id: str) -> bytes:
+    return context_of("account.name", account_id)

@@ -1,0 +1,1 @@
+"""The outside: holders that records come from, services that they go to."""

@@ -1,0 +1,220 @@
+"""Collecting: a source link under a collection consent of its own, and what arrives through it.
+
+No record of a person stands in the vault without a living link; linking and collecting are recorded.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+import rfc8785
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from consent.errors import AlreadyLinkedError, NotFoundError, NotLinkedError
+from consent.evidence import Occurrence, Work, evidence
+from consent.models import SourceLink, Subject
+from consent.organisations import require_holders
+from consent.purposes import Language
+from consent.vocabulary import EventType
+from vault.keys.keyring import Keyring
+from vault.record_types.catalogue import Catalogue
+from vault.schema import random_id
+from vault.seal import context_of, open_sealed, seal
+from vault.store import PutResult, RecordDraft, RecordVersion, put
+
+COLLECTION_PURPOSE: Final = "vault.collection"
+
+
+@dataclass(frozen=True, slots=True)
+class NewLink:
+    """What a person agrees to when linking a holder: which record types are collected.
+
+    `patient_no` is the holder's own number for the person; only its keyed index is stored.
+    """
+
+    subject_id: str
+    holder_id: str
+    patient_no: str
+    record_types: tuple[str, ...]
+    language: Language
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One record from a holder, in our schema. `natural_key` is the holder's own name for it."""
+
+    record_type: str
+    natural_key: str
+    data: Mapping[str, Any]
+
+
+def add_subject(work: Work, keyring: Keyring, now: datetime) -> str:
+    """A new subject with keys of its own; answers its id."""
+    subject_id = random_id()
+    keyring.ensure_subject(subject_id, now)
+    work.session.add(Subject(subject_id=subject_id, created_at=now))
+    work.session.flush()
+    return subject_id
+
+
+def link(work: Work, keyring: Keyring, new: NewLink, now: datetime) -> str:
+    """Link a subject to a holder; answers the link's id.
+
+    Raises AlreadyLinkedError if the holder's number is linked, whoever to, and
+    UnknownOrganisationError.
+    """
+    require_holders(work.session, [new.holder_id])
+    link_id, handle = random_id(), random_id()
+    terms = {
+        "purpose": COLLECTION_PURPOSE,
+        "holder": new.holder_id,
+        "record_types": sorted(new.record_types),
+        "language": new.language,
+    }
+    canonical = rfc8785.dumps(terms)
+    audit_key = keyring.audit_key(new.subject_id)
+    row = SourceLink(
+        link_id=link_id,
+        subject_id=new.subject_id,
+        holder_id=new.holder_id,
+        patient_index=_patient_index(keyring, new.holder_id, new.patient_no),
+        handle=handle,
+        terms_sealed=seal(audit_key, _context(link_id), canonical),
+        terms_digest=hashlib.sha256(canonical).digest(),
+        given_at=now,
+    )
+    work.session.add(row)
+    try:
+        work.session.flush()
+    except IntegrityError as error:
+        raise AlreadyLinkedError from error
+    _record(work, keyring, row, EventType.SOURCE_LINKED, detail=terms, now=now)
+    return link_id
+
+
+def unlink(work: Work, keyring: Keyring, link_id: str, subject_id: str, now: datetime) -> None:
+    """Stop collecting from a holder. What was collected stays until it is erased. Idempotent."""
+    row = work.session.exec(
+        select(SourceLink)
+        .where(SourceLink.link_id == link_id, SourceLink.subject_id == subject_id)
+        .with_for_update(key_share=True)
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError
+    if row.ended_at is not None:
+        return
+    row.ended_at = now
+    row.patient_index = None
+    _record(work, keyring, row, EventType.SOURCE_UNLINKED, detail={"holder": row.holder_id}, now=now)
+
+
+def find_link(session: Session, keyring: Keyring, holder_id: str, patient_no: str) -> SourceLink | None:
+    """The living link behind a holder's number for a person."""
+    return session.exec(
+        select(SourceLink).where(
+            SourceLink.holder_id == holder_id,
+            SourceLink.patient_index == _patient_index(keyring, holder_id, patient_no),
+            col(SourceLink.ended_at).is_(None),
+        )
+    ).one_or_none()
+
+
+def record_types_of(keyring: Keyring, row: SourceLink) -> tuple[str, ...]:
+    """Which record types a link's collection consent covers."""
+    canonical = open_sealed(keyring.audit_key(row.subject_id), _context(row.link_id), row.terms_sealed)
+    if hashlib.sha256(canonical).digest() != row.terms_digest:
+        raise NotLinkedError
+    return tuple(_loads(canonical)["record_types"])
+
+
+def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and when
+    work: Work,
+    keyring: Keyring,
+    catalogue: Catalogue,
+    row: SourceLink,
+    *,
+    arrivals: Sequence[Arrival],
+    now: datetime,
+) -> list[PutResult]:
+    """Put what arrived through one link into the vault; one event for all that is new in it.
+
+    The data has been validated. The same arrival again changes nothing; a changed one becomes a
+    version. Raises NotLinkedError for a record type that the collection consent does not cover.
+    """
+    covered = record_types_of(keyring, row)
+    results = []
+    for arrival in arrivals:
+        if row.ended_at is not None or arrival.record_type not in covered:
+            raise NotLinkedError
+        results.append(_put(work, keyring, catalogue, row, arrival=arrival, now=now))
+    changed = [result for result in results if result.outcome != "unchanged"]
+    if changed:
+        stored: list[list[str | int]] = [
+            [result.record_id, result.version, _digest(work, result)] for result in changed
+        ]
+        facts: dict[str, str | int] = {
+            "records": len(changed),
+            "stored": hashlib.sha256(rfc8785.dumps(stored)).hexdigest(),
+        }
+        detail = {"holder": row.holder_id, "stored": stored}
+        _record(work, keyring, row, EventType.RECORDS_COLLECTED, facts=facts, detail=detail, now=now)
+    return results
+
+
+def _put(  # noqa: PLR0913 - as `collect`, for one arrival
+    work: Work, keyring: Keyring, catalogue: Catalogue, row: SourceLink, *, arrival: Arrival, now: datetime
+) -> PutResult:
+    compartment_id = keyring.compartment_id(row.subject_id, row.holder_id, arrival.record_type)
+    key = keyring.ensure_compartment(row.subject_id, compartment_id, now)
+    name = rfc8785.dumps([row.subject_id, row.holder_id, arrival.record_type, arrival.natural_key]).decode()
+    content = rfc8785.dumps(dict(arrival.data)).decode()
+    draft = RecordDraft(
+        subject_id=row.subject_id,
+        compartment_id=compartment_id,
+        holder_id=row.holder_id,
+        record_type=arrival.record_type,
+        schema_revision=catalogue.get(arrival.record_type).revision,
+        source_key=keyring.index("record.source", name),
+        content_key=keyring.index("record.content", name + content),
+        data=arrival.data,
+    )
+    return put(work.session, key, draft, now)
+
+
+def _digest(work: Work, result: PutResult) -> str:
+    """The ciphertext's digest: in the log it tells a rolled-back row from the current one."""
+    row = work.session.get_one(RecordVersion, (result.record_id, result.version))
+    return row.ciphertext_digest.hex()
+
+
+def _patient_index(keyring: Keyring, holder_id: str, patient_no: str) -> bytes:
+    return keyring.index("source_link.patient_no", f"{holder_id}\x1f{patient_no}")
+
+
+def _context(link_id: str) -> bytes:
+    return context_of("mydata/consent/collection@v1", link_id)
+
+
+def _loads(canonical: bytes) -> dict[str, Any]:
+    loaded: dict[str, Any] = orjson.loads(canonical)
+    return loaded
+
+
+def _record(  # noqa: PLR0913 - an event has this many sides
+    work: Work,
+    keyring: Keyring,
+    row: SourceLink,
+    event: EventType,
+    *,
+    detail: Mapping[str, Any],
+    now: datetime,
+    facts: Mapping[str, str | int] | None = None,
+) -> None:
+    occurrence = Occurrence(
+        event=event, handle=row.handle, at=now, purpose=COLLECTION_PURPOSE, facts=facts or {}, detail=detail
+    )
+    work.record(evidence(keyring.audit_key(row.subject_id), occurrence))

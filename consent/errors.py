@@ -1,0 +1,70 @@
+"""What the consent domain raises: leaf classes with data, no texts for people, no status codes."""
+
+
+class ConsentError(Exception):
+    """The base of every error of this package."""
+
+
+class InvalidTermsError(ConsentError):
+    """Terms that cannot be agreed to, with each fault as `(path, reason)`."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{path}: {reason}" for path, reason in faults))
+
+
+class UnknownPurposeError(ConsentError):
+    """No service here declares this purpose."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__("unknown purpose")
+
+
+class UnknownOrganisationError(ConsentError):
+    """An organisation that is not registered, or is not active in the role it is named in."""
+
+    def __init__(self, organisation_ids: list[str]) -> None:
+        self.organisation_ids = organisation_ids
+        super().__init__(", ".join(organisation_ids))
+
+
+class AlreadyLinkedError(ConsentError):
+    """The holder's number for this person is linked already, to this subject or another."""
+
+
+class NotLinkedError(ConsentError):
+    """No living link, hence no collection consent: nothing may be collected."""
+
+
+class AlreadyDecidedError(ConsentError):
+    """A delivery has one decision; another one for it was refused."""
+
+
+class NotFoundError(ConsentError):
+    """Unknown, foreign and not yours are one answer."""
+
+
+class WrongStateError(ConsentError):
+    """A transition that the state machine does not have."""
+
+    def __init__(self, state: str, event: str) -> None:
+        self.state = state
+        self.event = event
+        super().__init__(f"a consent in state {state} cannot {event}")
+
+
+class NoticeChangedError(ConsentError):
+    """The text that was signed is not the text that was shown."""
+
+
+class RequiredItemMissingError(ConsentError):
+    """A required item was left off: the consent can only be given with it, or refused."""
+
+    def __init__(self, record_types: list[str]) -> None:
+        self.record_types = record_types
+        super().__init__(", ".join(record_types))
+
+
+class ReceiptInvalidError(ConsentError):
+    """A receipt that does not verify: the reason says which check failed."""

@@ -1,0 +1,272 @@
+"""The life of a consent: request, give, refuse, withdraw, fulfil, expire. The only writer of Consent.
+
+Every transition locks its consent (`FOR NO KEY UPDATE`: the lane's foreign keys must not wait), checks
+the state, raises `change_count` and puts its event into the same commit.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlmodel import col, select
+
+from consent.errors import NotFoundError, NoticeChangedError, WrongStateError
+from consent.evidence import Work, record_consent_event
+from consent.models import Consent, ConsentCompartment, ConsentVersion, Organisation, SourceLink
+from consent.organisations import require_holders
+from consent.outbox import DutyKind, owe
+from consent.purposes import Language, Purpose
+from consent.receipt import Agreement, receipt
+from consent.terms import Terms, narrow
+from consent.versions import REQUESTED_NUMBER, open_terms, seal_receipt, seal_terms, version_id_of
+from consent.vocabulary import ConsentState, EventType
+from vault.keys.keyring import Keyring
+from vault.schema import random_id
+
+ReceiptSigner = Callable[[Mapping[str, Any]], str]
+
+_CAN_BE_WITHDRAWN: Final = {ConsentState.GIVEN, ConsentState.FULFILLED, ConsentState.EXPIRED}
+
+
+@dataclass(frozen=True, slots=True)
+class NewConsent:
+    """A request that a signed-in person has opened."""
+
+    subject_id: str
+    recipient_id: str
+    client_id: str
+    terms: Terms
+    notice_digest: bytes
+    language: Language
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A person's yes: to which record types, and to which text."""
+
+    grant_id: str
+    subject_id: str
+    granted: frozenset[str]
+    notice_digest: bytes
+    language: Language
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What giving a consent made."""
+
+    grant_id: str
+    version_id: str
+    terms: Terms
+    receipt_jws: str
+
+
+def request(work: Work, keyring: Keyring, new: NewConsent, now: datetime) -> str:
+    """A request becomes a consent in state REQUESTED; answers its grant_id.
+
+    Version 0 holds what was asked; giving adds version 1 with what was agreed.
+    """
+    keyring.ensure_subject(new.subject_id, now)
+    grant_id = random_id()
+    consent = Consent(
+        grant_id=grant_id,
+        subject_id=new.subject_id,
+        recipient_id=new.recipient_id,
+        client_id=new.client_id,
+        purpose=new.terms.purpose,
+        handle=random_id(),
+        state=ConsentState.REQUESTED,
+        change_count=0,
+        version_number=REQUESTED_NUMBER,
+        valid_from=new.terms.access.valid_from,
+        valid_until=new.terms.access.valid_until,
+        max_pulls=new.terms.access.max_pulls,
+        created_at=now,
+    )
+    work.session.add(consent)
+    work.session.flush()
+    _add_version(work, keyring, consent, _Text(new.terms, new.notice_digest, new.language), now)
+    record_consent_event(
+        work, keyring, consent, EventType.CONSENT_REQUESTED, detail={"terms": new.terms.to_detail()}, now=now
+    )
+    return grant_id
+
+
+def give(  # noqa: PLR0913 - each argument is a different thing that giving needs
+    work: Work,
+    keyring: Keyring,
+    signature: Signature,
+    *,
+    purpose: Purpose,
+    sign_receipt: ReceiptSigner,
+    now: datetime,
+) -> Given:
+    """The person agrees. Shares are made first: a crash leaves unused keys, never a consent without.
+
+    `purpose` is the consent's, with the texts as they read now: the text that was signed must be one
+    of them. Raises NotFoundError, WrongStateError, NoticeChangedError, RequiredItemMissingError,
+    UnknownOrganisationError.
+    """
+    consent = _locked(work, signature.grant_id, signature.subject_id)
+    if consent.state != ConsentState.REQUESTED or now >= consent.valid_until:
+        raise WrongStateError(consent.state, "give")
+    if consent.purpose != purpose.code or signature.notice_digest != purpose.notice_digest(
+        signature.language
+    ):
+        raise NoticeChangedError
+    asked = work.session.get_one(ConsentVersion, version_id_of(consent.grant_id, REQUESTED_NUMBER))
+    terms = narrow(open_terms(keyring, consent.subject_id, asked), signature.granted)
+    holders = _holders(work, consent.subject_id, terms)
+    compartments = [
+        keyring.compartment_id(consent.subject_id, holder, item.record_type)
+        for item in terms.items
+        for holder in holders
+    ]
+    consent.version_number = REQUESTED_NUMBER + 1
+    version_id = version_id_of(consent.grant_id, consent.version_number)
+    keyring.share(version_id, consent.subject_id, compartments, now)
+    text = _Text(terms, signature.notice_digest, signature.language)
+    version = _add_version(work, keyring, consent, text, now)
+    for compartment_id in compartments:
+        work.session.add(ConsentCompartment(version_id=version_id, compartment_id=compartment_id))
+    agreement = Agreement(
+        grant_id=consent.grant_id,
+        version_number=consent.version_number,
+        subject_ref=consent.handle,
+        recipient=work.session.get_one(Organisation, consent.recipient_id),
+        holders=tuple(holders),
+        terms=terms,
+        notice_digest=signature.notice_digest,
+        notice_revision=purpose.notice.revision,
+        language=signature.language,
+        given_at=now,
+    )
+    receipt_jws = sign_receipt(receipt(agreement))
+    version.receipt_sealed = seal_receipt(keyring, consent.subject_id, version_id, receipt_jws)
+    consent.given_at = now
+    _move(consent, ConsentState.GIVEN)
+    detail = {
+        "terms": terms.to_detail(),
+        "notice": signature.notice_digest.hex(),
+        "language": signature.language,
+    }
+    record_consent_event(work, keyring, consent, EventType.CONSENT_GIVEN, detail=detail, now=now)
+    return Given(consent.grant_id, version_id, terms, receipt_jws)
+
+
+def refuse(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
+    """The person says no. No reason is asked for."""
+    consent = _locked(work, grant_id, subject_id)
+    if consent.state != ConsentState.REQUESTED:
+        raise WrongStateError(consent.state, "refuse")
+    consent.ended_at = now
+    _move(consent, ConsentState.REFUSED)
+    record_consent_event(work, keyring, consent, EventType.CONSENT_REFUSED, detail={}, now=now)
+
+
+def withdraw(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
+    """The person stops it. Once this has committed, nothing is released; a second time changes nothing."""
+    consent = _locked(work, grant_id, subject_id)
+    if consent.state == ConsentState.WITHDRAWN:
+        return
+    if consent.state not in _CAN_BE_WITHDRAWN:
+        raise WrongStateError(consent.state, "withdraw")
+    _end(work, keyring, consent, ConsentState.WITHDRAWN, now)
+
+
+def fulfil(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> None:
+    """The last place was acknowledged, or its redelivery window is over. `consent` is locked."""
+    _end(work, keyring, consent, ConsentState.FULFILLED, now)
+
+
+def expire(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> None:
+    """The access window is over; deciding has refused since that instant already. `consent` is locked."""
+    _end(work, keyring, consent, ConsentState.EXPIRED, now)
+
+
+def lock(work: Work, grant_id: str) -> Consent:
+    """The consent, locked for this transaction and read afresh. Raises NotFoundError."""
+    consent = work.session.exec(
+        select(Consent)
+        .where(Consent.grant_id == grant_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if consent is None:
+        raise NotFoundError
+    return consent
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """Terms with the notice that explained them."""
+
+    terms: Terms
+    notice_digest: bytes
+    language: str
+
+
+_EVENTS: Final = {
+    ConsentState.WITHDRAWN: EventType.CONSENT_WITHDRAWN,
+    ConsentState.FULFILLED: EventType.CONSENT_FULFILLED,
+    ConsentState.EXPIRED: EventType.CONSENT_EXPIRED,
+}
+
+
+def _locked(work: Work, grant_id: str, subject_id: str) -> Consent:
+    consent = lock(work, grant_id)
+    if consent.subject_id != subject_id:
+        raise NotFoundError
+    return consent
+
+
+def _end(work: Work, keyring: Keyring, consent: Consent, state: ConsentState, now: datetime) -> None:
+    """End access: state and event commit, then the shares go, then the answer; a duty repeats it."""
+    grant_id = consent.grant_id
+    consent.ended_at = now
+    _move(consent, state)
+    record_consent_event(work, keyring, consent, _EVENTS[state], detail={}, now=now)
+    owe(work.session, DutyKind.DESTROY_SHARES, grant_id, now)
+    work.after_commit(lambda: _discard(keyring.delete_shares(grant_id)))
+
+
+def _discard(_: int) -> None:
+    """The number of deleted shares tells nothing here: the duty counts again."""
+
+
+def _move(consent: Consent, state: ConsentState) -> None:
+    consent.state = state
+    consent.change_count += 1
+
+
+def _holders(work: Work, subject_id: str, terms: Terms) -> list[str]:
+    """The holders that were named, or all that are linked now."""
+    if terms.holders is not None:
+        require_holders(work.session, terms.holders)
+        return sorted(terms.holders)
+    linked = work.session.exec(
+        select(SourceLink.holder_id).where(
+            SourceLink.subject_id == subject_id, col(SourceLink.ended_at).is_(None)
+        )
+    )
+    return sorted(set(linked))
+
+
+def _add_version(
+    work: Work, keyring: Keyring, consent: Consent, text: _Text, now: datetime
+) -> ConsentVersion:
+    version_id = version_id_of(consent.grant_id, consent.version_number)
+    version = ConsentVersion(
+        version_id=version_id,
+        grant_id=consent.grant_id,
+        number=consent.version_number,
+        terms_sealed=seal_terms(keyring, consent.subject_id, version_id, text.terms),
+        terms_digest=text.terms.digest(),
+        notice_digest=text.notice_digest,
+        language=text.language,
+        created_at=now,
+    )
+    work.session.add(version)
+    work.session.flush()
+    return version

@@ -1,0 +1,120 @@
+"""`decide`: the only place that says yes. Pure: no clock, no database, no HTTP.
+
+Invariant 1 of the model: no delivery without a GIVEN consent whose window contains the instant. A
+permit or a refusal is a value; a refusal that concerns proven parties is committed to the log.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from consent.terms import Item, Terms
+from consent.vocabulary import ConsentState, Reason
+
+_ENDED: Final = {
+    ConsentState.REQUESTED: Reason.CONSENT_REQUESTED,
+    ConsentState.FULFILLED: Reason.CONSENT_FULFILLED,
+    ConsentState.REFUSED: Reason.CONSENT_REFUSED,
+    ConsentState.EXPIRED: Reason.CONSENT_EXPIRED,
+    ConsentState.WITHDRAWN: Reason.CONSENT_WITHDRAWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentFacts:
+    """What is true of a consent at the instant of a pull."""
+
+    state: ConsentState
+    version_is_current: bool
+    recipient_is_active: bool
+    valid_from: datetime
+    valid_until: datetime
+    max_pulls: int
+    places_taken: int
+    last_place_at: datetime | None
+    redelivery_window: timedelta
+
+    def is_used_up(self, now: datetime) -> bool:
+        """Every place is taken and the last one's redelivery window is over."""
+        if self.last_place_at is None or self.places_taken < self.max_pulls:
+            return False
+        return now >= self.last_place_at + self.redelivery_window
+
+
+@dataclass(frozen=True, slots=True)
+class PastDelivery:
+    """The delivery that a request's idempotency key made before."""
+
+    delivery_id: str
+    request_digest: bytes
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """What a recipient asks for now: everything granted, or one record type."""
+
+    record_type: str | None
+    request_digest: bytes
+    past: PastDelivery | None
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Yes: these items, on a new place (its ordinal, from 1) or again as `past`."""
+
+    items: tuple[Item, ...]
+    ordinal: int | None
+    past: PastDelivery | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No, and the reason that goes on the record."""
+
+    reason: Reason
+
+
+def decide(terms: Terms, facts: ConsentFacts, request: PullRequest, now: datetime) -> Permit | Refusal:
+    """Whether this pull may open records now. The order of checks is the order of the lines."""
+    reason = access_refused(facts, now)
+    if reason is not None:
+        return Refusal(reason)
+    items = terms.items
+    if request.record_type is not None:
+        item = terms.item(request.record_type)
+        if item is None:
+            return Refusal(Reason.ITEM_NOT_GRANTED)
+        items = (item,)
+    if request.past is not None:
+        return _decide_repeat(facts, request, request.past, items, now)
+    if facts.places_taken >= facts.max_pulls:
+        return Refusal(Reason.NO_PLACE_LEFT)
+    return Permit(items=items, ordinal=facts.places_taken + 1, past=None)
+
+
+def access_refused(facts: ConsentFacts, now: datetime) -> Reason | None:
+    """The reason why this consent opens nothing at all now, or None. Expiry is evaluated here."""
+    if facts.state is not ConsentState.GIVEN:
+        return _ENDED[facts.state]
+    if not facts.version_is_current:
+        return Reason.CONSENT_SUPERSEDED
+    if now >= facts.valid_until:
+        return Reason.CONSENT_EXPIRED
+    if facts.is_used_up(now):
+        return Reason.CONSENT_FULFILLED
+    if now < facts.valid_from:
+        return Reason.OUTSIDE_WINDOW
+    if not facts.recipient_is_active:
+        return Reason.RECIPIENT_SUSPENDED
+    return None
+
+
+def _decide_repeat(
+    facts: ConsentFacts, request: PullRequest, past: PastDelivery, items: tuple[Item, ...], now: datetime
+) -> Permit | Refusal:
+    if past.request_digest != request.request_digest:
+        return Refusal(Reason.KEY_REUSED)
+    if now >= past.as_of + facts.redelivery_window:
+        return Refusal(Reason.OUTSIDE_WINDOW)
+    return Permit(items=items, ordinal=None, past=past)

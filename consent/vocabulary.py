@@ -1,0 +1,84 @@
+"""The closed sets of the consent domain. Values are the standards' terms and go on the wire."""
+
+from enum import StrEnum
+
+
+class ConsentState(StrEnum):
+    """The states of a consent (W3C DPV 2.3 consent statuses; ISO/IEC TS 27560)."""
+
+    REQUESTED = "REQUESTED"
+    GIVEN = "GIVEN"
+    FULFILLED = "FULFILLED"
+    REFUSED = "REFUSED"
+    EXPIRED = "EXPIRED"
+    WITHDRAWN = "WITHDRAWN"
+
+
+class Mode(StrEnum):
+    """How much of a record is disclosed."""
+
+    FIELDS = "fields"
+    DOCUMENT = "document"
+
+
+class AccessKind(StrEnum):
+    """How often a recipient may pull."""
+
+    ONCE = "once"
+
+
+class OnEnd(StrEnum):
+    """What a recipient does with what it stored once its time is over."""
+
+    DELETE = "delete"
+
+
+class Sensitivity(StrEnum):
+    """Classes that Korean law asks a separate decision for (PIPA articles 23 and 24)."""
+
+    ORDINARY = "ordinary"
+    HEALTH = "health"
+    FINANCIAL = "financial"
+
+
+class Reason(StrEnum):
+    """Why something about a person's data was refused: stable codes, on the wire and in the log."""
+
+    CONSENT_REQUESTED = "consent_requested"
+    CONSENT_FULFILLED = "consent_fulfilled"
+    CONSENT_REFUSED = "consent_refused"
+    CONSENT_EXPIRED = "consent_expired"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    CONSENT_SUPERSEDED = "consent_superseded"
+    NO_CONSENT = "no_consent"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a reason, no secret
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a reason, no secret
+    RECIPIENT_SUSPENDED = "recipient_suspended"
+    ITEM_NOT_GRANTED = "item_not_granted"
+    OUTSIDE_WINDOW = "outside_window"
+    NO_PLACE_LEFT = "no_place_left"
+    KEY_REUSED = "key_reused"
+    REDELIVERY_DIFFERS = "redelivery_differs"
+    ERASED = "erased"
+    RECORD_UNREADABLE = "record_unreadable"
+
+
+class EventType(StrEnum):
+    """What the ledger can say happened: `object.past_participle`, never reused for another meaning."""
+
+    SOURCE_LINKED = "source.linked"
+    SOURCE_UNLINKED = "source.unlinked"
+    RECORDS_COLLECTED = "records.collected"
+    CONSENT_REQUESTED = "consent.requested"
+    CONSENT_GIVEN = "consent.given"
+    CONSENT_REFUSED = "consent.refused"
+    CONSENT_FULFILLED = "consent.fulfilled"
+    CONSENT_EXPIRED = "consent.expired"
+    CONSENT_WITHDRAWN = "consent.withdrawn"
+    DELIVERY_RELEASED = "delivery.released"
+    DELIVERY_REFUSED = "delivery.refused"
+    DELIVERY_REPEATED = "delivery.repeated"
+    DELIVERY_ACKNOWLEDGED = "delivery.acknowledged"
+    DECISION_RECEIVED = "decision.received"
+    RECORD_TAMPERED = "record.tampered"
+    SHARES_DESTROYED = "shares.destroyed"

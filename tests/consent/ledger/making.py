@@ -1,0 +1,56 @@
+"""Entries, keys and logs for the tests of the log."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from broker.db import Database, transaction
+from consent.ledger.checkpoint import NoteKey, sign_head
+from consent.ledger.entries import Entry, append
+from consent.ledger.export import export_log
+from consent.ledger.notes import Checkpoint
+
+NOW = datetime(2026, 11, 23, 9, 30, 15, 123456, tzinfo=UTC)
+ORIGIN = "broker.example/log"
+
+
+def made_entry(number: int = 0, *, handle: str = "handle", facts: dict[str, str | int] | None = None) -> Entry:
+    return Entry(
+        type="delivery.released",
+        at=NOW,
+        handle=handle,
+        recipient="hanbit-insurance",
+        purpose="insurance.indemnity_claim",
+        facts={"number": number} if facts is None else facts,
+        commitment=number.to_bytes(32, "big"),
+        detail_sealed=b"sealed %d" % number,
+    )
+
+
+def fill(database: Database, count: int) -> None:
+    """Append that many entries, each with its index as its number if the log was empty."""
+    with database.write() as session:
+        append(session, [made_entry(number) for number in range(count)])
+
+
+def made_key(origin: str = ORIGIN) -> NoteKey:
+    return NoteKey(pem_of(Ed25519PrivateKey.generate()), origin)
+
+
+def pem_of(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def sign(database: Database, key: NoteKey, anchor: Path | None = None) -> Checkpoint:
+    with transaction(database) as work:
+        return sign_head(work.session, key, now=NOW, anchor=anchor)
+
+
+def export(database: Database, key: NoteKey, directory: Path) -> Path:
+    """Sign the head and export the log."""
+    sign(database, key)
+    with database.read() as session:
+        export_log(session, directory, vkey=key.vkey)
+    return directory

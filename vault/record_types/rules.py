@@ -1,0 +1,133 @@
+"""Rules on records that JSON Schema cannot say: sums that must agree, dates in order, check digits.
+
+They are data in the record type's file; this module reads that data and applies it. A rule that leans on
+a value which is missing or of the wrong type stays silent: the schema has named that fault already.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from vault.errors import Fault
+from vault.identifiers import brn_checksum_holds, looks_like_rrn
+
+UNREADABLE_RULES: Final = frozenset({"not_unicode_text", "nested_too_deeply"})
+"""Faults of content that a schema validator cannot read past."""
+
+_NAME_LENGTH: Final = 40
+_MOST_DEPTH: Final = 16
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """One rule as data. `kind` is `sum`, `sum_at_most_zero`, `in_order` or `brn_checksum`.
+
+    `terms` are (path, weight); a path is dotted, `[]` walks a list, a closing `?` marks a member that may
+    be missing. `only_warns`: breaking it is worth telling, and refuses nothing.
+    """
+
+    rule: str
+    at: str
+    kind: str
+    terms: tuple[tuple[str, int], ...]
+    only_warns: bool
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any]) -> "Invariant":
+        """From the record type's file."""
+        kind = next(iter(raw.keys() - {"rule", "at", "only_warns"}))
+        told = [raw[kind]] if isinstance(raw[kind], str) else raw[kind]
+        terms = tuple((term, 1) if isinstance(term, str) else (term[0], term[1]) for term in told)
+        return cls(raw["rule"], raw["at"], kind, terms, only_warns=raw.get("only_warns", False))
+
+    def holds_in(self, data: object) -> bool:
+        """True when the rule holds, or cannot be judged."""
+        try:
+            if self.kind in {"sum", "sum_at_most_zero"}:
+                total = sum(weight * sum(_amounts(data, path)) for path, weight in self.terms)
+                return total == 0 if self.kind == "sum" else total <= 0
+            texts = [_text(data, path) for path, _ in self.terms]
+        except _UnreadableError:
+            return True
+        if self.kind == "in_order":  # ISO dates order as text (RFC 3339 section 5.1)
+            return all(earlier <= later for earlier, later in pairwise(texts))
+        return brn_checksum_holds(texts[0])
+
+    def fault(self) -> Fault:
+        """How a breach is named."""
+        return Fault(f"$.{self.at}", self.rule)
+
+
+def content_faults(data: object) -> list[Fault]:
+    """What no record may hold, of whatever type: resident registration numbers, broken text, fractions.
+
+    Walks without recursion and stops at a depth that no record has, so that depth cannot hurt it.
+    """
+    faults: list[Fault] = []
+    waiting: list[tuple[str, int, object]] = [("$", 0, data)]
+    while waiting:
+        path, depth, value = waiting.pop()
+        if depth > _MOST_DEPTH:
+            faults.append(Fault(path, "nested_too_deeply"))
+        elif isinstance(value, dict):
+            for name, member in value.items():
+                faults += _text_faults(f"{path}.?", name)
+                waiting.append((member_path(path, name), depth + 1, member))
+        elif isinstance(value, list):
+            waiting += [(f"{path}[{index}]", depth + 1, member) for index, member in enumerate(value)]
+        elif isinstance(value, str):
+            faults += _text_faults(path, value)
+        elif isinstance(value, float):  # JSON Schema takes 1.0 for an integer; an amount of won is never that
+            faults.append(Fault(path, "not_a_whole_number"))
+    return faults
+
+
+def member_path(path: str, name: object) -> str:
+    """`path` and a member's name below it. A name that is no plain identifier could be anything: `?`."""
+    is_plain = isinstance(name, str) and len(name) <= _NAME_LENGTH and name.isascii() and name.isidentifier()
+    return f"{path}.{name if is_plain else '?'}"
+
+
+def _text_faults(path: str, text: str) -> Iterator[Fault]:
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        yield Fault(path, "not_unicode_text")
+    if looks_like_rrn(text):
+        yield Fault(path, "contains_resident_registration_number")
+
+
+class _UnreadableError(Exception):
+    """A rule leans on a value that is not there, or not of its type."""
+
+
+def _values(data: object, path: str) -> Iterator[object]:
+    is_optional = path.endswith("?")
+    found: list[object] = [data]
+    for step in path.removesuffix("?").split("."):
+        name = step.removesuffix("[]")
+        deeper: list[object] = []
+        for value in found:
+            if is_optional and isinstance(value, dict) and name not in value:
+                continue
+            if not isinstance(value, dict) or name not in value:
+                raise _UnreadableError
+            member = value[name]
+            if step != name and not isinstance(member, list):
+                raise _UnreadableError
+            deeper += member if step != name else [member]
+        found = deeper
+    yield from found
+
+
+def _amounts(data: object, path: str) -> Iterator[int]:
+    for value in _values(data, path):
+        if type(value) is not int:
+            raise _UnreadableError
+        yield value
+
+
+def _text(data: object, path: str) -> str:
+    (value,) = _values(data, path)
+    if not isinstance(value, str):
+        raise _UnreadableError
+    return value
