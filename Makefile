@@ -27,8 +27,9 @@ test: $(VENV)/.installed-test system  ## every test that is not marked slow, on 
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) --cov --cov-report= $(PYTEST_OPTIONS)
 	$(BIN)/coverage report --include="consent/*,vault/*" --fail-under=100
 
+# Exit code 5 of pytest: no test is marked slow.
 test-slow: $(VENV)/.installed-test system  ## the tests that are marked slow
-	$(BIN)/pytest -m slow $(PYTEST_OPTIONS) || { code=$$?; test $$code -eq 5; }  # 5: none is marked
+	$(BIN)/pytest -m slow $(PYTEST_OPTIONS) || test $$? -eq 5
 
 check: $(VENV)/.installed-test  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check

@@ -6,7 +6,7 @@ endpoints answer in OAuth's own form (broker/oauth).
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,12 +20,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from broker.deps import BadFormError, BodyTooLargeError
+from broker.lane.pulls import OverloadedError
 from broker.logs import TRACE_HEADER
 from broker.oauth import errors as oauth
 from broker.settings import ConfigurationError
 from broker.web.errors import PageError, SignInRequiredError
+from connectors.errors import ConnectorError
+from connectors.services.indemnity.claim_input import MissingDataError
+from connectors.sources.json_lines import LineFaultError
+from connectors.sources.mapping import RefusedValueError
 from consent import errors as consent
 from consent.ledger import errors as ledger
+from consent.ledger import verify
 from migrations.run import NewerDatabaseError
 from vault import errors as vault
 
@@ -34,7 +40,6 @@ Finding = tuple[str, str]  # (path, rule), never a value
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER: Final = MappingProxyType({"Retry-After": "1"})
-_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _SERVER_ERROR: Final = 500
 _log: Final = logging.getLogger(__name__)
 
@@ -46,12 +51,14 @@ class Answer:
     status: int
     code: str
     detail: str | None = None
-    headers: Mapping[str, str] = _NO_HEADERS
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 _INTERNAL: Final = Answer(500, "internal_error")
 _ERASED: Final = Answer(410, "erased", "The data was erased; nobody can read it any more.")
-_BUSY: Final = Answer(503, "busy", "Too much is going on, or the database is away. Try again.", _RETRY_AFTER)
+_BUSY: Final = Answer(
+    503, "overloaded", "Too much is going on, or the database is away. Try again.", _RETRY_AFTER
+)
 _FOREIGN_TOKEN: Final = Answer(401, "invalid_token", "The token is not acceptable.")
 _BAD_PROOF: Final = Answer(
     401, "invalid_dpop_proof", "The DPoP proof is not acceptable (RFC 9449 section 4.3)."
@@ -109,10 +116,20 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         ledger.NoteInvalidError: _INTERNAL,
         ledger.NotInLogError: Answer(404, "not_in_log", "The log does not have this."),
         ledger.DirectoryNotEmptyError: _INTERNAL,
+        verify.FalsifiedError: _INTERNAL,
+        verify.UncheckableError: _INTERNAL,
+        verify.VerifierKeyInvalidError: _INTERNAL,
+        # connectors: what goes wrong outside is for jobs and commands, and none of it is a caller's business
+        ConnectorError: _INTERNAL,
+        LineFaultError: _INTERNAL,
+        MissingDataError: _INTERNAL,
+        RefusedValueError: _INTERNAL,
         # broker
         BadFormError: Answer(400, "bad_form", "The body is no urlencoded form in UTF-8."),
         BodyTooLargeError: Answer(413, "body_too_large", "The body is larger than this broker takes."),
         ConfigurationError: _INTERNAL,
+        OverloadedError: _BUSY,
+        PageError: Answer(PageError.status, PageError.code),  # each page error has its own, see `answer_to`
         NewerDatabaseError: _INTERNAL,
         oauth.OAuthError: Answer(400, "invalid_request"),
         oauth.InvalidProofError: _BAD_PROOF,
@@ -165,7 +182,7 @@ def problem(answer: Answer, *, trace_id: str, errors: Sequence[Finding] = ()) ->
 def install_error_handlers(app: FastAPI, render_page: RenderPage | None = None) -> None:
     """Answer every error of this app by the map; under /ko and /en with `render_page`."""
     handlers = _Handlers(render_page)
-    for kind in (*ANSWERS, PageError):
+    for kind in ANSWERS:
         app.add_exception_handler(kind, handlers.answer_domain)
     app.add_exception_handler(HTTPException, handlers.answer_framework)
     app.add_exception_handler(RequestValidationError, handlers.answer_invalid)
@@ -183,7 +200,7 @@ class _Handlers:
             return RedirectResponse(error.location, status_code=error.status)
         answer = answer_to(error)
         if answer.status >= _SERVER_ERROR:
-            _note(error, answer)
+            _note(request, error, answer)
         return self._answer(request, answer, _findings(error))
 
     async def answer_framework(self, request: Request, error: Exception) -> Response:
@@ -192,9 +209,7 @@ class _Handlers:
             return await self.answer_unknown(request, error)
         phrase = HTTPStatus(error.status_code).phrase
         code = _FRAMEWORK_CODES.get(error.status_code, phrase.lower().replace(" ", "_").replace("-", "_"))
-        return self._answer(
-            request, Answer(error.status_code, code, headers=error.headers or _NO_HEADERS), []
-        )
+        return self._answer(request, Answer(error.status_code, code, headers=error.headers or {}), [])
 
     async def answer_invalid(self, request: Request, error: Exception) -> Response:
         """A request that breaks its model: where and which rule, never the value."""
@@ -208,7 +223,7 @@ class _Handlers:
 
     async def answer_unknown(self, request: Request, error: Exception) -> Response:
         """An error without a row is a mistake of ours: no detail out, class and places into the log."""
-        _note(error, _INTERNAL)
+        _note(request, error, _INTERNAL)
         return self._answer(request, _INTERNAL, [])
 
     def _answer(self, request: Request, answer: Answer, findings: Sequence[Finding]) -> Response:
@@ -229,9 +244,9 @@ def _is_page(path: str) -> bool:
     return path.split("/", 2)[1] in {"ko", "en", "authorize"}
 
 
-def _note(error: Exception, answer: Answer) -> None:
+def _note(request: Request, error: Exception, answer: Answer) -> None:
     fields = {"error": type(error).__name__, "status": answer.status, "code": answer.code}
-    _log.error("request failed", extra=fields, exc_info=error)
+    _log.error("request failed", extra={**fields, "trace_id": trace_id_of(request)}, exc_info=error)
 
 
 def _findings(error: Exception) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Health: `/livez` says the process answers, `/readyz` says it can do its work. Both are public and say no more."""
+"""Health: `/livez` says the process answers, `/readyz` that it can do its work. Both are public."""
 
 from typing import Final
 

@@ -112,8 +112,9 @@ def _members(record: logging.LogRecord) -> dict[str, Any]:
         "logger": record.name,
         "event": _event(record),
     }
-    if (trace_id := current_trace_id()) != NO_TRACE:
-        members["trace_id"] = trace_id
+    # The handler of last resort runs outside of the request's context, and gives the id along.
+    if (trace_id := vars(record).get("trace_id", current_trace_id())) != NO_TRACE:
+        members["trace_id"] = _harmless(trace_id)
     for name in sorted(ALLOWED_FIELDS & vars(record).keys()):
         members[name] = _harmless(vars(record)[name])
     if record.exc_info and record.exc_info[1] is not None:

@@ -102,6 +102,7 @@ def unlink(work: Work, keyring: Keyring, link_id: str, subject_id: str, now: dat
         select(SourceLink)
         .where(SourceLink.link_id == link_id, SourceLink.subject_id == subject_id)
         .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
     ).one_or_none()
     if row is None:
         raise NotFoundError
@@ -143,8 +144,15 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
     """Put what arrived through one link into the vault; one event for all that is new in it.
 
     The data has been validated. The same arrival again changes nothing; a changed one becomes a
-    version. Raises NotLinkedError for a record type that the collection consent does not cover.
+    version. Raises NotLinkedError for a record type that the collection consent does not cover, and
+    after the link has ended: it is read again under a lock that an unlinking waits for.
     """
+    row = work.session.exec(
+        select(SourceLink)
+        .where(SourceLink.link_id == row.link_id)
+        .with_for_update(read=True)
+        .execution_options(populate_existing=True)
+    ).one()
     covered = record_types_of(keyring, row)
     results = []
     for arrival in arrivals:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final, NewType
 
 import orjson
@@ -60,7 +60,7 @@ def payload_digest(content: Payload, nonce: bytes) -> bytes:
 
 def instant(at: datetime) -> str:
     """RFC 3339 in UTC with microseconds."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _period(record_type: RecordType, record: Record) -> tuple[date, date] | None:

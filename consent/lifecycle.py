@@ -125,6 +125,7 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
     ]
     consent.version_number = REQUESTED_NUMBER + 1
     version_id = version_id_of(consent.grant_id, consent.version_number)
+    keyring.delete_shares(consent.grant_id)  # what an attempt that never committed shared may be more
     keyring.share(version_id, consent.subject_id, compartments, now)
     text = _Text(terms, signature.notice_digest, signature.language)
     version = _add_version(work, keyring, consent, text, now)
@@ -176,12 +177,22 @@ def withdraw(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: 
 
 
 def fulfil(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> None:
-    """The last place was acknowledged, or its redelivery window is over. `consent` is locked."""
+    """The last place was acknowledged, or its redelivery window is over. `consent` is locked.
+
+    Raises WrongStateError unless it is GIVEN.
+    """
+    if consent.state != ConsentState.GIVEN:
+        raise WrongStateError(consent.state, "fulfil")
     _end(work, keyring, consent, ConsentState.FULFILLED, now)
 
 
 def expire(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> None:
-    """The access window is over; deciding has refused since that instant already. `consent` is locked."""
+    """The access window is over; deciding has refused since that instant already. `consent` is locked.
+
+    Raises WrongStateError unless it is GIVEN and its window is over.
+    """
+    if consent.state != ConsentState.GIVEN or now < consent.valid_until:
+        raise WrongStateError(consent.state, "expire")
     _end(work, keyring, consent, ConsentState.EXPIRED, now)
 
 

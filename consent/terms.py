@@ -7,7 +7,7 @@ is the client's organisation, it holds the seven items of PIPA's decree article 
 import hashlib
 import re
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
 import rfc8785
@@ -15,6 +15,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -27,12 +28,16 @@ from consent.vocabulary import AccessKind, Mode, OnEnd
 from vault.record_types.catalogue import Catalogue
 
 DETAIL_TYPE: Final = "mydata_consent"
-_DAYS: Final = re.compile(r"P(\d{1,4})D")
+_DAYS: Final = re.compile(r"P(0|[1-9][0-9]{0,3})D")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT: Final = re.compile(
+    _DAY.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 _MAX_ITEMS: Final = 20
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,11 +54,39 @@ Names = Annotated[
 ]
 
 
+def _written_as_day(value: object) -> object:
+    # pydantic alone would read a number as seconds since 1970
+    if not isinstance(value, str) or _DAY.fullmatch(value) is None:
+        message = "a day such as 2026-11-30"
+        raise ValueError(message)
+    return value
+
+
+def _written_as_instant(value: object) -> object:
+    if not isinstance(value, str) or _INSTANT.fullmatch(value) is None:
+        message = "an instant of RFC 3339, with a zone"
+        raise ValueError(message)
+    return value
+
+
+def _fits_utc(instant: datetime) -> datetime:
+    try:
+        instant.astimezone(UTC)
+    except OverflowError as error:
+        message = "an instant that cannot be kept"
+        raise ValueError(message) from error
+    return instant
+
+
+Day = Annotated[date, BeforeValidator(_written_as_day)]
+InstantOfTerms = Annotated[AwareDatetime, BeforeValidator(_written_as_instant), AfterValidator(_fits_utc)]
+
+
 class DateRange(_Frozen):
     """Days from and to, both ends included."""
 
-    from_: date = Field(alias="from")
-    to: date
+    from_: Day = Field(alias="from")
+    to: Day
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Self:
@@ -96,8 +129,8 @@ class Access(_Frozen):
 
     kind: AccessKind
     max_pulls: int = Field(ge=1, le=1000, strict=True)
-    valid_from: AwareDatetime
-    valid_until: AwareDatetime
+    valid_from: InstantOfTerms
+    valid_until: InstantOfTerms
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Self:
@@ -252,7 +285,8 @@ def _access_faults(terms: Terms, purpose: Purpose, now: datetime) -> Iterator[tu
         yield "access.max_pulls", f"at most {caps.max_pulls}"
     if terms.access.valid_until <= now:
         yield "access.valid_until", "over already"
-    if terms.access.valid_until - max(terms.access.valid_from, now) > timedelta(days=caps.max_days):
+    # From now, not from valid_from: a post-dated window would reach records beyond the look-back cap.
+    if terms.access.valid_until - now > timedelta(days=caps.max_days):
         yield "access.valid_until", f"at most {caps.max_days} days"
     if terms.data_period.from_ < now.date() - timedelta(days=caps.max_lookback_days):
         yield "data_period.from", f"at most {caps.max_lookback_days} days back"

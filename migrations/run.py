@@ -35,7 +35,7 @@ def upgrade(database_url: str, which: Which) -> None:
 
     Raises NewerDatabaseError rather than touch what a newer program has made.
     """
-    with _connection(database_url) as connection, connection.begin():
+    with _writing(database_url) as connection, connection.begin():
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         revision = _revision_of(connection)
@@ -48,7 +48,7 @@ def upgrade(database_url: str, which: Which) -> None:
 
 def current(database_url: str) -> str | None:
     """The revision that the database is at; None if it was never migrated."""
-    with _connection(database_url) as connection:
+    with _reading(database_url) as connection:
         return _revision_of(connection)
 
 
@@ -64,21 +64,32 @@ def is_newer_than_program(database_url: str, which: Which) -> bool:
 
 def check(database_url: str, which: Which) -> list[str]:
     """What autogenerate would still change: differences between the database and the models."""
-    with _connection(database_url) as connection:
+    with _reading(database_url) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return [repr(difference) for difference in compare_metadata(context, METADATA[which])]
 
 
 def write_revision(database_url: str, which: Which, *, name: str, revision_id: str) -> None:
     """Write a new revision file by comparing an upgraded database with the models, for developers."""
-    with _connection(database_url) as connection, connection.begin():
+    with _writing(database_url) as connection, connection.begin():
         config = _config(which)
         config.attributes["connection"] = connection
         command.revision(config, name, autogenerate=True, rev_id=revision_id)
 
 
 @contextmanager
-def _connection(database_url: str) -> Iterator[Connection]:
+def _reading(database_url: str) -> Iterator[Connection]:
+    """A connection that takes no lock: health probes look at the revision while others write."""
+    database = Database(database_url, pool_size=1)
+    try:
+        with database.read() as session:
+            yield session.connection()
+    finally:
+        database.close()
+
+
+@contextmanager
+def _writing(database_url: str) -> Iterator[Connection]:
     database = Database(database_url, pool_size=1)
     try:
         with database.engine.connect() as connection:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.cli.keys import SERVICE_KEYS
 from broker.installation import Installation, load_purposes
 from broker.settings import load_settings
 from tests.databases import Databases
@@ -53,6 +54,8 @@ def _installed(databases: Databases, clock: Clock, folder: Path) -> Iterator[Ins
     keyring = Keyring(databases.keyring, LocalProvider(root_file, PASSPHRASE))
     keyring.create(clock())
     keyring.unlock()
+    for name, kind in SERVICE_KEYS.items():
+        keyring.ensure_service_key(name, kind, clock())
     yield Installation(
         settings=load_settings(None, environment(databases, root_file)),
         data=databases.data,

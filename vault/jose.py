@@ -126,13 +126,12 @@ def sign_with_jwk(
 def generate_private_jwk(kind: KeyKind) -> Jwk:
     """A new private JWK for a client, with kid (RFC 7638), use and alg."""
     key: joserfc_jwk.Key
-    match kind:
-        case "ES256":
-            key = joserfc_jwk.ECKey.generate_key("P-256")
-        case "PS256":
-            key = joserfc_jwk.RSAKey.generate_key(_NEW_RSA_BITS)
-        case "Ed25519":
-            key = joserfc_jwk.OKPKey.generate_key("Ed25519")
+    if kind == "PS256":
+        key = joserfc_jwk.RSAKey.generate_key(_NEW_RSA_BITS)
+    elif kind == "ES256":
+        key = joserfc_jwk.ECKey.generate_key(_CURVES["EC"])
+    else:
+        key = joserfc_jwk.OKPKey.generate_key("Ed25519")
     private_jwk = dict(key.as_dict(private=True))
     return private_jwk | {"kid": thumbprint(private_jwk), "use": "sig", "alg": kind}
 
@@ -292,11 +291,8 @@ def _verify(token: str, jwk: Jwk, algorithm: str) -> None:
 
 
 def _sign(claims: Mapping[str, Any], key: joserfc_jwk.Key, header: Jwk) -> str:
-    algorithm = header.get("alg")
-    if algorithm not in _KEY_TYPES or not _fits(
-        key.as_dict(private=False) | {"key_ops": ["verify"]}, algorithm
-    ):
+    algorithm, jwk = str(header.get("alg")), key.as_dict(private=False)
+    if algorithm not in _KEY_TYPES or not _fits(jwk | {"key_ops": ["verify"]}, algorithm):
         raise ValueError("the key does not fit the algorithm")
-    _public_members(key.as_dict(private=False))
-    payload = rfc8785.dumps(dict(claims))
-    return jws.serialize_compact(header, payload, key, registry=_Registry([algorithm]))
+    _public_members(jwk)
+    return jws.serialize_compact(header, rfc8785.dumps(dict(claims)), key, registry=_Registry([algorithm]))

@@ -34,6 +34,7 @@ class DecisionLine(_Body):
     part: Name
     billed: Won
     deductible: Won
+    over_limit: Won = 0
     paid: Won
     rule_id: Name
     explanation: Explanation

@@ -11,6 +11,7 @@ from broker.cli import (
     claims,
     clients,
     configuration,
+    demo,
     doctor,
     keys,
     ledger,
@@ -43,7 +44,7 @@ def build_program() -> typer.Typer:
         rich_markup_mode=None,  # plain help: quick, and the same everywhere
     )
     program.callback()(_before)
-    for commands in (running.app, doctor.app):
+    for commands in (running.app, doctor.app, demo.app):
         program.registered_commands += commands.registered_commands
     groups = {
         "config": configuration.app,

@@ -11,7 +11,6 @@ from broker.cli.output import Output, OutputFormat, show_members
 
 if TYPE_CHECKING:
     from broker.installation import Installation
-    from broker.web.signin.accounts import NewAccount
 
 _MIN_PASSWORD = 10
 

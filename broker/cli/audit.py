@@ -10,7 +10,7 @@ import typer
 
 from broker.cli.failures import ExitCode, StopError
 from broker.cli.opening import installation
-from broker.cli.output import Output, OutputFormat, show_json, show_members, show_rows
+from broker.cli.output import Cell, Output, OutputFormat, show_json, show_members, show_rows
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -26,7 +26,9 @@ app = typer.Typer(
 _PAGE = 500
 
 
-@app.command(epilog="Example:  mydata audit search --type consent.withdrawn --since 2026-11-01T00:00:00+09:00")
+@app.command(
+    epilog="Example:  mydata audit search --type consent.withdrawn --since 2026-11-01T00:00:00+09:00"
+)
 def search(  # noqa: PLR0913 - the options of a command
     context: typer.Context,
     *,
@@ -45,7 +47,9 @@ def search(  # noqa: PLR0913 - the options of a command
 
     def is_wanted(event: "EventView") -> bool:
         is_in_time = (from_ is None or event.at >= from_) and (before is None or event.at < before)
-        return is_in_time and all(value is None or getattr(event, name) == value for name, value in wanted.items())
+        return is_in_time and all(
+            value is None or getattr(event, name) == value for name, value in wanted.items()
+        )
 
     with installation(context) as opened, opened.data.read() as session:
         found = list(islice(filter(is_wanted, _all_events(session)), limit))
@@ -75,9 +79,16 @@ def export(
             with opened.data.read() as session:
                 exported = export_log(session, directory, vkey=vkey)
         except OSError as error:
-            raise StopError(f"{directory} cannot be written: {error.strerror}", code=ExitCode.COULD_NOT_CHECK) from None
+            raise StopError(
+                f"{directory} cannot be written: {error.strerror}", code=ExitCode.COULD_NOT_CHECK
+            ) from None
     checkpoint = exported.checkpoint
-    members = {"directory": str(directory), "size": checkpoint.size, "root": checkpoint.root.hex(), "vkey": vkey}
+    members: dict[str, Cell] = {
+        "directory": str(directory),
+        "size": checkpoint.size,
+        "root": checkpoint.root.hex(),
+        "vkey": vkey,
+    }
     show_members({**members, "files": exported.files}, output)
 
 
@@ -85,7 +96,9 @@ def export(
 def verify(
     directory: Annotated[Path, typer.Argument(help="What `mydata audit export` wrote.")],
     *,
-    vkey: Annotated[str | None, typer.Option(help="The log's verifier key, if you have it from elsewhere.")] = None,
+    vkey: Annotated[
+        str | None, typer.Option(help="The log's verifier key, if you have it from elsewhere.")
+    ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Check an exported log: every entry, every hash, the signature. Needs no network and no database.
@@ -98,7 +111,10 @@ def verify(
         report = verify_export(directory, vkey)
     except VerifierKeyInvalidError:
         raise StopError("--vkey is not an Ed25519 verifier key", code=ExitCode.WRONG_USAGE) from None
-    members: dict[str, str | int | bool | None] = {"outcome": report.outcome, "key_is_pinned": report.key_is_pinned}
+    members: dict[str, str | int | bool | None] = {
+        "outcome": report.outcome,
+        "key_is_pinned": report.key_is_pinned,
+    }
     if report.head is not None:
         members |= {"origin": report.head.origin, "size": report.head.size, "root": report.head.root.hex()}
     if report.reason is not None:
@@ -113,7 +129,7 @@ def prove(
     index: Annotated[int, typer.Argument(min=0, help="The entry's place in the log, from 0.")],
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Print the proof that an entry is in the log (c2sp.org/tlog-proof), under a checkpoint that covers it."""
+    """Print the proof that an entry is in the log (c2sp.org/tlog-proof), under a new checkpoint."""
     from broker.jobs.publishing import publish
     from consent.ledger.proof import inclusion_proof
 

@@ -18,9 +18,9 @@ app = typer.Typer(
 
 
 @app.command(
-    epilog="Example:  mydata client add hanbit-claims --organisation hanbit-insurance --name 'Hanbit claims' "
-    "--jwks public.jwks.json --redirect-uri https://claims.hanbit.example/cb --scope 'records.read deliveries' "
-    "--purpose insurance.indemnity_claim"
+    epilog="Example:  mydata client add hanbit-claims --organisation hanbit-insurance --name Claims "
+    "--jwks public.jwks.json --redirect-uri https://claims.hanbit.example/cb "
+    "--scope 'records.read deliveries' --purpose insurance.indemnity_claim"
 )
 def add(  # noqa: PLR0913 - the options of a command
     context: typer.Context,

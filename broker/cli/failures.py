@@ -130,6 +130,7 @@ _WORDS = {
 
 
 def _words(error: Exception) -> tuple[str, str]:
+    from consent.errors import UnknownOrganisationError
     from migrations.run import NewerDatabaseError
     from vault.errors import KeyFileUnsafeError, KeyringMissingError
 
@@ -143,6 +144,9 @@ def _words(error: Exception) -> tuple[str, str]:
         return f"The keyring cannot be opened: {error}", remedy
     if isinstance(error, KeyFileUnsafeError):
         return str(error), "Look at who could read it, then: chmod 600"
+    if isinstance(error, UnknownOrganisationError):
+        problem = f"No active organisation in the role asked for: {error}"
+        return problem, "`mydata org list` shows all of them"
     # Messages of our own errors carry neither personal data nor keys.
     return _WORDS.get(type(error).__name__) or (str(error) or type(error).__name__, "")
 

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from broker.cli.failures import StopError
-from broker.cli.opening import exists, installation, read_clock, read_settings, require_migrated
+from broker.cli.opening import installation, read_clock, read_settings, require_migrated
 from broker.cli.output import Output, OutputFormat, show_members, show_rows
 
 if TYPE_CHECKING:

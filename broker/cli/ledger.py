@@ -3,7 +3,7 @@
 import typer
 
 from broker.cli.opening import installation
-from broker.cli.output import Output, OutputFormat, show_members
+from broker.cli.output import Cell, Output, OutputFormat, show_members
 
 app = typer.Typer(
     help="The consent log.",
@@ -28,7 +28,7 @@ def status(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
         with opened.data.read() as session:
             now_committed, signed = head(session), newest_checkpoint(session)
         key = log_key(opened)
-    members = {
+    members: dict[str, Cell] = {
         "origin": key.origin,
         "size": now_committed.size,
         "root": now_committed.root.hex(),

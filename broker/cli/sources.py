@@ -33,12 +33,14 @@ def list_all(context: typer.Context, output: Output = OutputFormat.TABLE) -> Non
 @app.command("import", epilog="Example:  mydata source import export-2026-11.jsonl export-2026-12.jsonl")
 def import_(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="Export files of a holder.", exists=True, dir_okay=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help="Export files of a holder.", exists=True, dir_okay=False)
+    ],
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Import a holder's export files; a second run adds only what is missing.
 
-    Each record that is refused is named as FILE:PLACE PATH RULE, the others are kept; then the exit code is 1.
+    Each record that is refused is named as FILE:PLACE PATH RULE and the exit code is 1; the others are kept.
     """
     from broker.jobs.importing import import_files
 
@@ -59,9 +61,14 @@ def import_(
 def _show(report: "ImportReport", output: OutputFormat) -> None:
     counts = {"added": report.added, "corrected": report.corrected, "unchanged": report.unchanged}
     if output is OutputFormat.JSON:
-        faults = [{"file": one.file, "place": one.place, "path": one.path, "rule": one.rule} for one in report.faults]
+        faults = [
+            {"file": one.file, "place": one.place, "path": one.path, "rule": one.rule}
+            for one in report.faults
+        ]
         show_json({**counts, "faults": faults})
         return
     for fault in report.faults:
         typer.echo(f"{fault.file}:{fault.place} {fault.path} {fault.rule}", err=True)
-    typer.echo(", ".join(f"{name} {count}" for name, count in counts.items()) + f", refused {len(report.faults)}")
+    typer.echo(
+        ", ".join(f"{name} {count}" for name, count in counts.items()) + f", refused {len(report.faults)}"
+    )

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from authlib.oauth2 import AuthorizationServer, OAuth2Error, OAuth2Request
-from authlib.oauth2.rfc6749 import BasicOAuth2Payload, ClientMixin, Endpoint, TokenMixin
+from authlib.oauth2.rfc6749 import ClientMixin, Endpoint, TokenMixin
 from authlib.oauth2.rfc6749 import grants as rfc6749
+from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc9207 import IssuerParameter

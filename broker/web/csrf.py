@@ -14,7 +14,7 @@ from broker.deps import FormData, Installed, read_form
 from broker.web.errors import CrossSiteError
 from broker.web.signin.sessions import cookie_name
 
-TOKEN_FIELD: Final = "form_token"
+TOKEN_FIELD: Final = "form_token"  # noqa: S105 - a field's name
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOKEN_PURPOSE: Final = b"mydata form token v1"
 
@@ -46,14 +46,16 @@ OwnForm = Annotated[FormData, Depends(read_own_form)]
 
 
 def _claims_of_browser(request: Request, issuer: str) -> list[bool]:
-    """What the browser itself says about where the form came from, as "it is ours", for each header it sent."""
+    """For each header that says where the form came from: whether it says that it is ours."""
     claims = []
     if (site := request.headers.get("sec-fetch-site")) is not None:
         claims.append(site == "same-origin")
     if (origin := request.headers.get("origin")) is not None:
         # The issuer may stand behind a proxy; a page opened under another name of ours is its own origin.
         own_host = request.headers.get("host", "")
-        claims.append(origin == issuer or (bool(own_host) and origin == f"{urlsplit(issuer).scheme}://{own_host}"))
+        claims.append(
+            origin == issuer or (bool(own_host) and origin == f"{urlsplit(issuer).scheme}://{own_host}")
+        )
     return claims
 
 

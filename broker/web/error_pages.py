@@ -50,7 +50,7 @@ def _request_gone(words: Words) -> _Explanation:
         words.gettext("The request is over, was answered already, or was made for somebody else."),
         words.gettext("Your data is safe. Opening this page has sent nothing."),
         words.gettext(
-            "See \"Where my data goes\" for what you have agreed to. For a new request, "
+            'See "Where my data goes" for what you have agreed to. For a new request, '
             "go back to the organisation that sent you here."
         ),
     )

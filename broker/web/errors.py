@@ -55,7 +55,7 @@ class BadChoiceError(PageError):
 
 
 class LinkingClosedError(PageError):
-    """This source cannot be linked from here; why is told to nobody."""
+    """A source that cannot be linked from here; why is told to nobody."""
 
     status = 409
     code = "linking_closed"

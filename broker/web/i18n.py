@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from importlib import resources
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, get_args
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
@@ -80,13 +80,14 @@ def load_words() -> dict[Language, Words]:
 
 def preferred_language(accept_language: str | None) -> Language:
     """The language of ours that an Accept-Language header puts first (RFC 9110 section 12.5.4)."""
-    best, best_weight = DEFAULT_LANGUAGE, 0.0
+    best: Language = DEFAULT_LANGUAGE
+    best_weight = 0.0
     for part in (accept_language or "").split(","):
         tag, _, parameter = part.strip().partition(";")
         weight = _weight(parameter)
         language = tag.strip().lower().partition("-")[0]
         if language in LANGUAGES and weight > best_weight:
-            best, best_weight = cast("Language", language), weight
+            best, best_weight = language, weight
     return best
 
 
@@ -98,7 +99,7 @@ def other_language(language: Language) -> Language:
 def language_of_path(path: str) -> Language | None:
     """The language that a page's path begins with; None for anything that is no page."""
     first = path.removeprefix("/").partition("/")[0]
-    return cast("Language", first) if first in LANGUAGES else None
+    return first if first in LANGUAGES else None
 
 
 def _weight(parameter: str) -> float:

@@ -72,7 +72,7 @@ class Page:
     ) -> HTMLResponse:
         """Render a template as the answer. `form_target` is one further origin that its form may lead to."""
         content = self.pages.render(self.language, template, {**self._frame(), **context})
-        headers = {"Content-Language": self.language}
+        headers: dict[str, str] = {"Content-Language": self.language}
         if form_target is not None:
             headers["Content-Security-Policy"] = content_security_policy(form_target=form_target)
         return HTMLResponse(content, status_code=status, headers=headers)
@@ -112,7 +112,8 @@ def get_page(request: Request, installation: Installed) -> Page:
     return Page(
         pages=request.app.state.pages,
         request=request,
-        language=language_of_path(request.url.path) or preferred_language(request.headers.get("accept-language")),
+        language=language_of_path(request.url.path)
+        or preferred_language(request.headers.get("accept-language")),
         raw_cookie=request.cookies.get(cookie_name(settings.server.issuer)),
         is_demo=settings.server.profile == "demo",
     )

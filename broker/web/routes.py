@@ -18,9 +18,7 @@ def web_router() -> APIRouter:
     router.add_api_route("/static/{hashed_name}", show_static, methods=["GET"], name="static")
     for language in LANGUAGES:
         for pages in (signin, home, consent, consents, receipt, sources, events):
-            router.include_router(
-                pages.router, prefix=f"/{language}", dependencies=[Depends(read_own_form)]
-            )
+            router.include_router(pages.router, prefix=f"/{language}", dependencies=[Depends(read_own_form)])
     return router
 
 

@@ -1,4 +1,7 @@
-"""Security headers on every answer, as plain ASGI. What a route set itself stays (the consent page widens form-action)."""
+"""Security headers on every answer, as plain ASGI.
+
+What a route has set itself stays: the consent page widens form-action.
+"""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,7 +31,7 @@ def content_security_policy(*, form_target: str | None = None) -> str:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of a URL, fit for a policy; raises ValueError for anything that is not http(s)."""
+    """Scheme, host and port of a URL, fit for a policy; ValueError for anything that is not http(s)."""
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"
     is_plain = parts.scheme in {"https", "http"} and parts.hostname and "@" not in parts.netloc

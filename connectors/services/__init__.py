@@ -1,1 +1,1 @@
-"""Services: one folder for each use that records are put to, with its purpose, notices, rules and recipient."""
+"""Services: one folder for each use that records are put to: purpose, notices, rules, recipient."""

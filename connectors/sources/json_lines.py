@@ -56,7 +56,7 @@ def _parse(number: int, line: bytes | None) -> dict[str, Any]:
         raise LineFaultError(place, "line_too_long")
     try:
         value = json.loads(
-            line.decode(),
+            line.rstrip(b"\r\n").decode(),
             object_pairs_hook=_members_once,
             parse_constant=_no_constant,
         )

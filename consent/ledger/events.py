@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from consent.ledger.entries import Entry
 from consent.ledger.errors import LeafInvalidError
 
 
@@ -24,12 +25,10 @@ class Event:
 
     @classmethod
     def from_leaf(cls, leaf: bytes) -> Self:
-        """Read a leaf that `Entry.leaf` wrote. Raises LeafInvalidError."""
+        """Read a leaf. Raises LeafInvalidError unless it is, byte for byte, one that `Entry.leaf` writes."""
         try:
             content: dict[str, Any] = json.loads(leaf)
-            if content["v"] != 1:
-                raise LeafInvalidError
-            return cls(
+            event = cls(
                 type=content["type"],
                 at=datetime.fromisoformat(content["at"]),
                 handle=content["handle"],
@@ -38,5 +37,21 @@ class Event:
                 facts=content["facts"],
                 commitment=base64.urlsafe_b64decode(content["c"] + "="),
             )
+            rewritten = event._rewritten()  # noqa: SLF001 - our own class
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LeafInvalidError from error
+        if rewritten != leaf:
+            raise LeafInvalidError
+        return event
+
+    def _rewritten(self) -> bytes:
+        return Entry(
+            type=self.type,
+            at=self.at,
+            handle=self.handle,
+            recipient=self.recipient,
+            purpose=self.purpose,
+            facts=self.facts,
+            commitment=self.commitment,
+            detail_sealed=b"",
+        ).leaf()

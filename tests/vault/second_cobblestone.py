@@ -1,4 +1,4 @@
-"""A second implementation of C2SP chunked-encryption (SHA-512, AES-256-GCM), written from its text: an oracle."""
+"""C2SP chunked-encryption (SHA-512, AES-256-GCM) a second time, written from its text: an oracle."""
 
 import os
 from typing import Final
@@ -26,14 +26,20 @@ def encrypt(key: bytes, context: bytes, message: bytes, salt: bytes | None = Non
 
 def decrypt(key: bytes, context: bytes, ciphertext: bytes) -> bytes:
     """ValueError for another key or context or a bad length, InvalidTag for altered chunks."""
-    salt, commitment, body = ciphertext[:SALT], ciphertext[SALT : SALT + COMMITMENT], ciphertext[SALT + COMMITMENT :]
+    salt, commitment, body = (
+        ciphertext[:SALT],
+        ciphertext[SALT : SALT + COMMITMENT],
+        ciphertext[SALT + COMMITMENT :],
+    )
     aead, base_nonce, expected = _derive(key, salt, context)
     if commitment != expected:
         raise ValueError("another key or context")
     pieces = [body[start : start + CHUNK + TAG] for start in range(0, len(body), CHUNK + TAG)]
     if not pieces or len(pieces[-1]) == CHUNK + TAG:
         raise ValueError("truncated")
-    return b"".join(aead.decrypt(_nonce(base_nonce, number), piece, None) for number, piece in enumerate(pieces))
+    return b"".join(
+        aead.decrypt(_nonce(base_nonce, number), piece, None) for number, piece in enumerate(pieces)
+    )
 
 
 def _derive(key: bytes, salt: bytes, context: bytes) -> tuple[AESGCM, bytes, bytes]:

@@ -16,7 +16,10 @@ def test_a_golden_ciphertext_opens(path: Path) -> None:
     key = SealingKey(bytes.fromhex(golden["key_id"]), bytes.fromhex(golden["secret"]))
     context = context_of(*golden["context"])
     for case in golden["sealed"]:
-        assert open_sealed(key, context, bytes.fromhex(case["sealed"])) == case["plaintext"].encode() * case["times"]
+        assert (
+            open_sealed(key, context, bytes.fromhex(case["sealed"]))
+            == case["plaintext"].encode() * case["times"]
+        )
     for case in golden["wrapped"]:
         assert unwrap_key(key.secret, context, bytes.fromhex(case["wrapped"])).hex() == case["key"]
 

@@ -142,7 +142,9 @@ Part = st.one_of(st.text(max_size=5), st.binary(max_size=5), st.integers(0, 2**6
 
 
 @given(st.lists(Part, max_size=4), st.lists(Part, max_size=4))
-def test_no_two_lists_of_parts_share_a_context(one: list[str | bytes | int], two: list[str | bytes | int]) -> None:
+def test_no_two_lists_of_parts_share_a_context(
+    one: list[str | bytes | int], two: list[str | bytes | int]
+) -> None:
     assert (context_of(*one) == context_of(*two)) == (one == two)
 
 
@@ -190,7 +192,11 @@ def test_a_fork_does_not_repeat_a_nonce() -> None:
 def test_a_wrapped_key_opens_under_its_key_and_context_only() -> None:
     wrapped = wrap_key(KEY.secret, b"here", b"x" * 32)
     assert unwrap_key(KEY.secret, b"here", wrapped) == b"x" * 32
-    refused = [(b"t" * 32, b"here", wrapped), (KEY.secret, b"there", wrapped), (KEY.secret, b"here", wrapped[:-1])]
+    refused = [
+        (b"t" * 32, b"here", wrapped),
+        (KEY.secret, b"there", wrapped),
+        (KEY.secret, b"here", wrapped[:-1]),
+    ]
     refused += [(KEY.secret, b"here", b"\x02" + wrapped[1:])]
     for kek, aad, blob in refused:
         with pytest.raises(TamperedError):
@@ -200,7 +206,9 @@ def test_a_wrapped_key_opens_under_its_key_and_context_only() -> None:
 def test_a_wrap_without_the_format_byte_in_its_context_is_refused() -> None:
     nonce = os.urandom(12)
     with pytest.raises(TamperedError):
-        unwrap_key(KEY.secret, b"here", b"\x01" + nonce + AESGCM(KEY.secret).encrypt(nonce, b"x" * 32, b"here"))
+        unwrap_key(
+            KEY.secret, b"here", b"\x01" + nonce + AESGCM(KEY.secret).encrypt(nonce, b"x" * 32, b"here")
+        )
 
 
 def test_the_key_id_of_sealed_data_can_be_read() -> None:

@@ -8,17 +8,17 @@ from typing import Final
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
-from broker.deps import FormData, Installed, Now, Tx
+from broker.deps import FormData
 from broker.web.citizen import deciding
-from broker.web.citizen.deciding import Choice, Desk, Opened
-from broker.web.citizen.parties import TermsReader
+from broker.web.citizen.deciding import Choice, Opened
+from broker.web.citizen.desk import Desk, DeskOf
 from broker.web.citizen.views import things
 from broker.web.csrf import OwnForm
 from broker.web.errors import BadChoiceError
 from broker.web.i18n import Language
 from broker.web.rendering import SEE_OTHER, Page, PageOf
 from broker.web.security_headers import origin_of
-from broker.web.signin.guards import Citizen, require_citizen
+from broker.web.signin.guards import require_citizen
 from consent.errors import NoticeChangedError
 
 router = APIRouter(dependencies=[Depends(require_citizen)])
@@ -27,20 +27,14 @@ _CONFLICT: Final = 409
 
 
 @router.get("/consent/{interaction_id}", name="consent")
-def show_consent(
-    interaction_id: str, page: PageOf, citizen: Citizen, installation: Installed, work: Tx, now: Now
-) -> Response:
+def show_consent(interaction_id: str, page: PageOf, desk: DeskOf) -> Response:
     """The request in words. On the first opening it becomes a consent in state REQUESTED."""
-    desk = Desk(installation, work, citizen.subject_id, now)
     return _consent_page(page, desk, deciding.open_request(desk, interaction_id, page.language))
 
 
 @router.post("/consent/{interaction_id}", name="consent.post")
-def post_consent(
-    interaction_id: str, page: PageOf, form: OwnForm, citizen: Citizen, installation: Installed, work: Tx, now: Now
-) -> Response:
+def post_consent(interaction_id: str, page: PageOf, form: OwnForm, desk: DeskOf) -> Response:
     """The decision, then back to the recipient. `show` is the language switch, which keeps the ticks."""
-    desk = Desk(installation, work, citizen.subject_id, now)
     opened = deciding.open_request(desk, interaction_id, page.language)
     match form.one("decision"):
         case "allow":
@@ -64,13 +58,13 @@ def _allow(page: Page, desk: Desk, opened: Opened, form: FormData) -> Response:
 def _consent_page(
     page: Page, desk: Desk, opened: Opened, *, ticked: frozenset[str] = frozenset(), has_changed: bool = False
 ) -> Response:
-    reader = TermsReader(desk.installation, desk.session, desk.subject_id)
+    terms = opened.view.terms
     return page.answer(
         "citizen/consent.html",
         status=_CONFLICT if has_changed else 200,
         form_target=origin_of(opened.view.redirect_uri),
-        terms=reader.read(page.words, opened.view.terms, opened.recipient),
-        things=things(page.words, opened.view.terms, desk.installation.catalogue),
+        terms=desk.reader.in_words(page.words, terms, opened.recipient),
+        things=things(page.words, terms, desk.installation.catalogue),
         notice=opened.purpose.notice.in_language(page.language),
         notice_revision=opened.purpose.notice.revision,
         notice_digest=opened.purpose.notice_digest(page.language).hex(),

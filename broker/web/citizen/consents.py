@@ -6,31 +6,26 @@ Somebody else's consent is answered like an unknown one: the reading raises NotF
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from broker.deps import Installed, Now, Read, Tx
 from broker.web.citizen import wording
-from broker.web.citizen.parties import TermsReader
+from broker.web.citizen.desk import DeskOf, ReaderOf
 from broker.web.citizen.views import describe_decision, steps
-from broker.web.csrf import OwnForm
 from broker.web.rendering import PageOf
-from broker.web.signin.guards import Citizen, require_citizen
+from broker.web.signin.guards import require_citizen
 from consent import lifecycle
 from consent.errors import WrongStateError
-from consent.reading import consent_of
+from consent.vocabulary import ConsentState
 
 router = APIRouter(prefix="/consents", dependencies=[Depends(require_citizen)])
 
 
 @router.get("/{grant_id}", name="consents.one")
-def show_consent(
-    grant_id: str, page: PageOf, citizen: Citizen, installation: Installed, session: Read, now: Now
-) -> Response:
+def show_consent(grant_id: str, page: PageOf, reader: ReaderOf) -> Response:
     """Everything about one consent."""
-    consent = consent_of(session, installation.keyring, citizen.subject_id, grant_id, now)
-    reader = TermsReader(installation, session, citizen.subject_id)
+    consent = reader.consent(grant_id)
     return page.answer(
         "citizen/consent_detail.html",
         consent=consent,
-        terms=reader.read(page.words, consent.terms, consent.recipient),
+        terms=reader.in_words(page.words, consent.terms, consent.recipient),
         state=wording.state_in_words(page.words, consent.state),
         group=wording.group_of(consent.state),
         can_be_stopped=wording.can_be_stopped(consent.state),
@@ -40,39 +35,34 @@ def show_consent(
 
 
 @router.get("/{grant_id}/stop", name="consents.stop")
-def show_stop(
-    grant_id: str, page: PageOf, citizen: Citizen, installation: Installed, session: Read, now: Now
-) -> Response:
+def show_stop(grant_id: str, page: PageOf, reader: ReaderOf) -> Response:
     """The one confirmation: what stops, from when, and what the recipient must do."""
-    consent = consent_of(session, installation.keyring, citizen.subject_id, grant_id, now)
+    consent = reader.consent(grant_id)
     if not wording.can_be_stopped(consent.state):
         return page.redirect(f"/consents/{grant_id}")
-    reader = TermsReader(installation, session, citizen.subject_id)
-    terms = reader.read(page.words, consent.terms, consent.recipient)
-    return page.answer("citizen/stop.html", consent=consent, terms=terms, group=wording.group_of(consent.state))
+    return page.answer(
+        "citizen/stop.html",
+        consent=consent,
+        terms=reader.in_words(page.words, consent.terms, consent.recipient),
+        group=wording.group_of(consent.state),
+    )
 
 
 @router.post("/{grant_id}/stop", name="consents.stop.post")
-def post_stop(
-    grant_id: str, page: PageOf, form: OwnForm, citizen: Citizen, installation: Installed, work: Tx, now: Now
-) -> Response:
-    """Stop it. The commit and the end of the shares come before the answer; a second time changes nothing."""
-    del form
+def post_stop(grant_id: str, page: PageOf, desk: DeskOf) -> Response:
+    """Stop it. Commit and the end of the shares come before the answer; a second time changes nothing."""
     try:
-        lifecycle.withdraw(work, installation.keyring, grant_id, citizen.subject_id, now)
+        lifecycle.withdraw(desk.work, desk.keyring, grant_id, desk.subject_id, desk.now)
     except WrongStateError:
         return page.redirect(f"/consents/{grant_id}")
     return page.redirect(f"/consents/{grant_id}/stopped")
 
 
 @router.get("/{grant_id}/stopped", name="consents.stopped")
-def show_stopped(
-    grant_id: str, page: PageOf, citizen: Citizen, installation: Installed, session: Read, now: Now
-) -> Response:
+def show_stopped(grant_id: str, page: PageOf, reader: ReaderOf) -> Response:
     """What has stopped, when, and what happens next."""
-    consent = consent_of(session, installation.keyring, citizen.subject_id, grant_id, now)
-    if consent.ended_at is None:
+    consent = reader.consent(grant_id)
+    if consent.state != ConsentState.WITHDRAWN:
         return page.redirect(f"/consents/{grant_id}")
-    reader = TermsReader(installation, session, citizen.subject_id)
-    terms = reader.read(page.words, consent.terms, consent.recipient)
+    terms = reader.in_words(page.words, consent.terms, consent.recipient)
     return page.answer("citizen/stopped.html", consent=consent, terms=terms)

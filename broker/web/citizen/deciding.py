@@ -1,15 +1,11 @@
-"""One person at one request: opening it, agreeing, declining. Joins the consent domain to the authorization server."""
+"""One person at one request: opening, agreeing, declining. Joins consent domain and authorization server."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlmodel import Session
-
-from broker.db import Transaction
-from broker.installation import Installation
 from broker.oauth import interaction
 from broker.oauth.errors import InteractionGoneError
 from broker.oauth.interaction import InteractionView
+from broker.web.citizen.desk import Desk
 from broker.web.citizen.receipts import receipt_signer
 from broker.web.errors import BadChoiceError, PageNotFoundError, RequestGoneError
 from broker.web.i18n import Language
@@ -18,21 +14,6 @@ from consent.errors import InvalidTermsError, RequiredItemMissingError, WrongSta
 from consent.models import Organisation
 from consent.purposes import Purpose
 from consent.reading import Party, party
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """A person with one transaction: whose decision it is, and when."""
-
-    installation: Installation
-    work: Transaction
-    subject_id: str
-    now: datetime
-
-    @property
-    def session(self) -> Session:
-        """The transaction's session."""
-        return self.work.session
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +42,7 @@ def open_request(desk: Desk, interaction_id: str, language: Language) -> Opened:
     """
     installation = desk.installation
     try:
-        view = interaction.load_interaction(desk.session, installation.keyring, interaction_id, desk.now)
+        view = interaction.load_interaction(desk.work.session, desk.keyring, interaction_id, desk.now)
         if view.subject_id not in {None, desk.subject_id}:
             raise RequestGoneError
         purpose = installation.purposes.get(view.terms.purpose)
@@ -75,11 +56,11 @@ def open_request(desk: Desk, interaction_id: str, language: Language) -> Opened:
                 notice_digest=purpose.notice_digest(language),
                 language=language,
             )
-            grant_id = lifecycle.request(desk.work, installation.keyring, new, desk.now)
-            interaction.attach_consent(desk.session, interaction_id, desk.subject_id, grant_id, desk.now)
+            grant_id = lifecycle.request(desk.work, desk.keyring, new, desk.now)
+            interaction.attach_consent(desk.work.session, interaction_id, desk.subject_id, grant_id, desk.now)
     except InteractionGoneError as error:
         raise RequestGoneError from error
-    recipient = desk.session.get(Organisation, view.recipient_id)
+    recipient = desk.work.session.get(Organisation, view.recipient_id)
     if recipient is None:
         raise PageNotFoundError
     return Opened(view, grant_id, party(recipient), purpose)
@@ -102,7 +83,7 @@ def allow(desk: Desk, opened: Opened, choice: Choice) -> str:
     try:
         given = lifecycle.give(
             desk.work,
-            installation.keyring,
+            desk.keyring,
             signature,
             purpose=opened.purpose,
             sign_receipt=receipt_signer(installation, desk.now),
@@ -114,7 +95,7 @@ def allow(desk: Desk, opened: Opened, choice: Choice) -> str:
         raise RequestGoneError from error
     try:
         return interaction.allow(
-            desk.session,
+            desk.work.session,
             installation.settings.server.issuer,
             opened.view.interaction_id,
             desk.subject_id,
@@ -129,9 +110,9 @@ def deny(desk: Desk, opened: Opened) -> str:
     """The person declines, without giving a reason; answers the address to go to. Raises RequestGoneError."""
     installation = desk.installation
     try:
-        lifecycle.refuse(desk.work, installation.keyring, opened.grant_id, desk.subject_id, desk.now)
+        lifecycle.refuse(desk.work, desk.keyring, opened.grant_id, desk.subject_id, desk.now)
         return interaction.deny(
-            desk.session,
+            desk.work.session,
             installation.settings.server.issuer,
             opened.view.interaction_id,
             desk.subject_id,

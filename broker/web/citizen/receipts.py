@@ -27,7 +27,7 @@ def receipt_signer(installation: Installation, now: datetime) -> SignReceipt:
 
 
 def claims_of(receipt_jws: str) -> dict[str, Any]:
-    """What a receipt of our own store says (RFC 7515 section 3.1), for display; whoever doubts it verifies the file."""
+    """What a receipt of our own store says (RFC 7515 section 3.1), for display; doubters verify the file."""
     payload = receipt_jws.split(".")[1]
     claims: dict[str, Any] = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims

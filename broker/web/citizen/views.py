@@ -40,7 +40,7 @@ class ItemWords:
 
 @dataclass(frozen=True, slots=True)
 class TermsWords:
-    """The seven items that the law asks for (PIPA decree article 42-5), in plain words, and the refusal's effect."""
+    """In plain words: the seven items of PIPA decree article 42-5, and what declining means."""
 
     recipient_name: str
     recipient_number: str
@@ -103,23 +103,26 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class ClaimLine:
-    """One line of a recipient's decision: what, how much, by which rule and why."""
+    """One line of a recipient's decision: which bill and part, the amounts in won, the rule, and why."""
 
-    label: str
-    claimed: int | None
-    amount: int | None
-    rule: str | None
-    reason: str | None
+    bill_no: str
+    part: str
+    billed: int
+    deductible: int
+    paid: int
+    rule_id: str
+    explanation: str
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionWords:
-    """A recipient's decision; `was_erased` when its key is gone."""
+    """A recipient's decision in words."""
 
     received_at: datetime
-    was_erased: bool
-    status: str | None
-    payable: int | None
+    status: str
+    reference: str
+    payable: int
+    explanation: str
     lines: tuple[ClaimLine, ...]
 
 
@@ -140,7 +143,12 @@ def describe_item(words: Words, item: Item, terms: Terms, record_type: RecordTyp
 
 
 def describe_terms(
-    words: Words, terms: Terms, *, purpose: Purpose, parties: tuple[Party, Sequence[str]], catalogue: Catalogue
+    words: Words,
+    terms: Terms,
+    *,
+    purpose: Purpose,
+    parties: tuple[Party, Sequence[str]],
+    catalogue: Catalogue,
 ) -> TermsWords:
     """Everything a person must know before deciding. `parties`: the recipient, and the holders' names."""
     recipient, holders = parties
@@ -151,7 +159,9 @@ def describe_terms(
         purpose_name=purpose.name.in_language(words.language),
         purpose_text=purpose.text.in_language(words.language),
         holders=tuple(holders),
-        items=tuple(describe_item(words, item, terms, catalogue.get(item.record_type)) for item in terms.items),
+        items=tuple(
+            describe_item(words, item, terms, catalogue.get(item.record_type)) for item in terms.items
+        ),
         frequency=wording.frequency_in_words(words, terms.access),
         valid_until=terms.access.valid_until,
         until=wording.until_in_words(words, terms.access.valid_until),
@@ -196,18 +206,18 @@ def steps(words: Words, timeline: Iterable[TimelineEvent]) -> list[Step]:
     return [_step(words, event) for event in timeline][::-1]
 
 
-def describe_decision(words: Words, decision: DecisionView) -> DecisionWords:
-    """A recipient's decision; what its body does not say is left out, never guessed."""
-    body = decision.body or {}
-    lines = body.get("lines")
+def describe_decision(words: Words, decision: DecisionView) -> DecisionWords | None:
+    """A recipient's decision, whose shape was checked when it came in; None once its key was erased."""
+    body = decision.body
+    if body is None:
+        return None
     return DecisionWords(
         received_at=decision.received_at,
-        was_erased=decision.body is None,
-        status=_decision_status(words, body.get("status")),
-        payable=_amount(body.get("payable")),
-        lines=tuple(_claim_line(words, line) for line in lines if isinstance(line, Mapping))
-        if isinstance(lines, list)
-        else (),
+        status=wording.decision_in_words(words, body["status"]),
+        reference=body["reference"],
+        payable=body["payable"],
+        explanation=body["explanation"][words.language],
+        lines=tuple(_claim_line(words, line) for line in body["lines"]),
     )
 
 
@@ -234,7 +244,7 @@ def _field(words: Words, record_type: RecordType, name: str) -> FieldWords:
 
 
 def _step(words: Words, event: TimelineEvent) -> Step:
-    reason = event.detail.get("reason")
+    reason = event.facts.get("reason")
     return Step(
         index=event.index,
         at=event.at,
@@ -246,32 +256,11 @@ def _step(words: Words, event: TimelineEvent) -> Step:
 
 def _claim_line(words: Words, line: Mapping[str, Any]) -> ClaimLine:
     return ClaimLine(
-        label=_text(words, line.get("label")) or _text(words, line.get("name")) or "",
-        claimed=_amount(line.get("claimed")),
-        amount=_amount(line.get("payable")),
-        rule=_text(words, line.get("rule")),
-        reason=_text(words, line.get("reason")),
+        bill_no=line["bill_no"],
+        part=wording.part_in_words(words, line["part"]),
+        billed=line["billed"],
+        deductible=line["deductible"],
+        paid=line["paid"],
+        rule_id=line["rule_id"],
+        explanation=line["explanation"][words.language],
     )
-
-
-def _decision_status(words: Words, status: object) -> str | None:
-    if not isinstance(status, str):
-        return None
-    return {
-        "approved": words.gettext("Approved"),
-        "paid": words.gettext("Paid"),
-        "partly_approved": words.gettext("Partly approved"),
-        "denied": words.gettext("Not approved"),
-        "under_review": words.gettext("Under review"),
-    }.get(status, status)
-
-
-def _amount(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _text(words: Words, value: object) -> str | None:
-    """A text as it is, or the language's one of `{"ko", "en"}`."""
-    if isinstance(value, Mapping):
-        value = value.get(words.language)
-    return value if isinstance(value, str) else None

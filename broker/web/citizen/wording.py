@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from broker.web.i18n import Words
 from consent.terms import Access, DateRange, Filter, Item, Retention
-from consent.vocabulary import AccessKind, ConsentState, EventType, Mode, Reason
+from consent.vocabulary import ConsentState, EventType, Mode, Reason
 
 _ACTIVE: Final = frozenset({ConsentState.GIVEN})
 _WAITING: Final = frozenset({ConsentState.REQUESTED})
@@ -96,20 +96,26 @@ def filter_in_words(words: Words, wanted: Filter | None, data_period: DateRange)
     phrases = [days_in_words(words, period)]
     if wanted is not None and wanted.institution is not None:
         codes = ", ".join(wanted.institution)
-        phrases.append(words.gettext("Only from the hospital with care institution code %(codes)s", codes=codes))
+        phrases.append(
+            words.gettext("Only from the hospital with care institution code %(codes)s", codes=codes)
+        )
     return phrases
 
 
 def days_in_words(words: Words, period: DateRange) -> str:
     """Days from and to, both ends included."""
-    return words.gettext("From %(first)s to %(last)s", first=words.day(period.from_), last=words.day(period.to))
+    return words.gettext(
+        "From %(first)s to %(last)s", first=words.day(period.from_), last=words.day(period.to)
+    )
 
 
 def frequency_in_words(words: Words, access: Access) -> str:
     """Whether it is sent regularly, and how often at most (PIPA decree article 42-5: regular or not)."""
-    if access.kind is AccessKind.ONCE and access.max_pulls == 1:
+    if access.max_pulls == 1:
         return words.gettext("Only once, not regularly")
-    return words.ngettext("At most %(count)s time", "At most %(count)s times", access.max_pulls)
+    return words.ngettext(
+        "At most %(count)s time, not regularly", "At most %(count)s times, not regularly", access.max_pulls
+    )
 
 
 def until_in_words(words: Words, valid_until: datetime) -> str:
@@ -133,6 +139,25 @@ def sensitivity_in_words(words: Words, sensitivity: str) -> str | None:
     return words.gettext("Health information (sensitive)") if sensitivity == "health" else None
 
 
+def decision_in_words(words: Words, status: str) -> str:
+    """What a recipient decided; a status of a later program keeps its code."""
+    known = {
+        "approved": words.gettext("Approved"),
+        "rejected": words.gettext("Not approved"),
+        "review": words.gettext("A person is looking at it"),
+    }
+    return known.get(status, status)
+
+
+def part_in_words(words: Words, part: str) -> str:
+    """A part of a medical bill as indemnity insurance divides it."""
+    known = {
+        "covered": words.gettext("Covered care"),
+        "noncovered": words.gettext("Non-covered care"),
+    }
+    return known.get(part, part)
+
+
 def value_in_words(words: Words, value: Any, labels: dict[str, str]) -> str:  # noqa: ANN401 - a JSON value
     """An example value, short enough for one line; coded values by their labels."""
     if isinstance(value, bool):
@@ -145,7 +170,11 @@ def value_in_words(words: Words, value: Any, labels: dict[str, str]) -> str:  # 
         return ", ".join(value_in_words(words, member, labels) for member in list(value.values())[:2])
     first = value_in_words(words, value[0], labels) if value else ""
     more = len(value) - 1
-    return first if more < 1 else words.ngettext("%(first)s and %(count)s more", "%(first)s and %(count)s more", more, first=first)
+    return (
+        first
+        if more < 1
+        else words.ngettext("%(first)s and %(count)s more", "%(first)s and %(count)s more", more, first=first)
+    )
 
 
 def _day_or_text(words: Words, value: str) -> str:

@@ -120,7 +120,7 @@ def lock_time(failed_attempts: int) -> timedelta:
     if failed_attempts < FAILURES_BEFORE_LOCK:
         return timedelta(0)
     doublings = min(failed_attempts - FAILURES_BEFORE_LOCK, 10)
-    return min(FIRST_LOCK * 2**doublings, LONGEST_LOCK)
+    return min(FIRST_LOCK * (1 << doublings), LONGEST_LOCK)
 
 
 def _take_attempt(session: Session, index: bytes, now: datetime) -> _Attempt:

@@ -1,4 +1,4 @@
-"""Tables of sign-in: accounts and their browser sessions. Names are found by keyed index, never stored clear."""
+"""Tables of sign-in: accounts and their browser sessions. Names are found by keyed index, never clear."""
 
 from datetime import datetime
 

@@ -11,10 +11,9 @@ _MEMORY_KIBIBYTES: Final = 32 * 1024
 _LANES: Final = 1
 MAX_PASSWORD_CHARACTERS: Final = 256
 
-# The hash of 256 random bits that nobody kept, with the cost above: an unknown name takes as long as a known one.
+# The hash of 256 random bits that nobody kept, at the same cost: an unknown name takes as long as any.
 _HASH_OF_NO_ACCOUNT: Final = (
-    "$argon2id$v=19$m=32768,t=3,p=1$"
-    "Huc+8uc3lr2KRFMd/6FlKw$1se5Odc85l6v3FBgvzcJ7OjEJ3WAB3VYMB4GKkYUmHw"
+    "$argon2id$v=19$m=32768,t=3,p=1$Huc+8uc3lr2KRFMd/6FlKw$1se5Odc85l6v3FBgvzcJ7OjEJ3WAB3VYMB4GKkYUmHw"
 )
 
 

@@ -1,9 +1,9 @@
 """Sign-in and sign-out pages."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from broker.deps import Installed, Now, Tx
@@ -19,11 +19,15 @@ router = APIRouter()
 
 _UNPROCESSABLE: Final = 422
 
+Next = Annotated[str | None, Query(alias="next")]
+
 
 @router.get("/signin", name="signin")
-def show_signin(page: PageOf, visitor: SignedInVisitor, installation: Installed, next: str | None = None) -> Response:  # noqa: A002 - the parameter's public name
+def show_signin(
+    page: PageOf, visitor: SignedInVisitor, installation: Installed, unverified_next: Next = None
+) -> Response:
     """The sign-in page; somebody who is signed in already goes on."""
-    target = safe_next(next)
+    target = safe_next(unverified_next)
     if visitor is not None:
         return page.redirect(_path(target or home_of(page.language, visitor.role)))
     if page.raw_cookie:

@@ -1,4 +1,4 @@
-"""The rules table of the 4th-generation outpatient claim: reads `rules.json`, which names each rule's source."""
+"""The rules table of the 4th-generation outpatient claim: `rules.json` names each rule and its source."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -20,7 +20,6 @@ class PartRule(_Frozen):
     fixed_by_grade: Mapping[str, int]
     most_per_visit: int
     most_per_year: int
-    most_visits_per_year: int | None = None
     explanation: Mapping[str, str]
 
 
@@ -39,6 +38,7 @@ class Rules(_Frozen):
     generation: int
     parts: Mapping[str, PartRule]
     additions: Mapping[str, Mapping[str, str]]
+    most_noncovered_visits: int
     never_payable_categories: frozenset[str]
     special_noncovered_categories: frozenset[str]
     other_insurer_classes: frozenset[str]

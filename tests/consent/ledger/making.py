@@ -16,7 +16,9 @@ NOW = datetime(2026, 11, 23, 9, 30, 15, 123456, tzinfo=UTC)
 ORIGIN = "broker.example/log"
 
 
-def made_entry(number: int = 0, *, handle: str = "handle", facts: dict[str, str | int] | None = None) -> Entry:
+def made_entry(
+    number: int = 0, *, handle: str = "handle", facts: dict[str, str | int] | None = None
+) -> Entry:
     return Entry(
         type="delivery.released",
         at=NOW,

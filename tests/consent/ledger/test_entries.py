@@ -121,7 +121,11 @@ def test_an_append_gives_dense_indexes_in_the_order_of_the_entries(databases: Da
         assert append(session, [made_entry(2, handle="other")]) == [2]
     rows = entries_of(databases.data)
     assert [row.idx for row in rows] == [0, 1, 2]
-    assert [row.leaf for row in rows] == [made_entry(0).leaf(), made_entry(1).leaf(), made_entry(2, handle="other").leaf()]
+    assert [row.leaf for row in rows] == [
+        made_entry(0).leaf(),
+        made_entry(1).leaf(),
+        made_entry(2, handle="other").leaf(),
+    ]
     assert [row.detail_sealed for row in rows] == [b"sealed 0", b"sealed 1", b"sealed 2"]
     assert [row.handle for row in rows] == ["handle", "handle", "other"]
     assert {row.at for row in rows} == {NOW}
@@ -192,6 +196,7 @@ def test_who_appends_while_another_has_not_committed_waits_for_the_outcome(
 
 
 def test_entries_keep_their_instants_in_utc() -> None:
-    assert b'"at":"2026-01-01T00:00:00.000000Z"' in dataclasses.replace(
-        made_entry(), at=datetime(2026, 1, 1, tzinfo=UTC)
-    ).leaf()
+    assert (
+        b'"at":"2026-01-01T00:00:00.000000Z"'
+        in dataclasses.replace(made_entry(), at=datetime(2026, 1, 1, tzinfo=UTC)).leaf()
+    )

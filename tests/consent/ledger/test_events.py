@@ -34,7 +34,9 @@ def test_a_leaf_that_we_did_not_write_is_refused(leaf: bytes) -> None:
 @given(
     st.integers(0, 2**200),
     st.one_of(st.none(), st.text(max_size=9)),
-    st.dictionaries(st.text(max_size=9), st.one_of(st.text(max_size=9), st.integers(-(2**53) + 1, 2**53 - 1))),
+    st.dictionaries(
+        st.text(max_size=9), st.one_of(st.text(max_size=9), st.integers(-(2**53) + 1, 2**53 - 1))
+    ),
 )
 def test_a_leaf_tells_the_entry(number: int, purpose: str | None, facts: dict[str, str | int]) -> None:
     entry = dataclasses.replace(made_entry(number), purpose=purpose, facts=facts)

@@ -68,7 +68,8 @@ def grown(leaves: Sequence[bytes]) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("size", "frontier"), [(0, b"x" * 32), (1, b""), (1, b"x" * 31), (3, b"x" * 32), (4, b"x" * 64), (-1, b"x" * 32)]
+    ("size", "frontier"),
+    [(0, b"x" * 32), (1, b""), (1, b"x" * 31), (3, b"x" * 32), (4, b"x" * 64), (-1, b"x" * 32)],
 )
 def test_a_frontier_that_does_not_fit_its_size_is_refused(size: int, frontier: bytes) -> None:
     with pytest.raises(LogDamagedError):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmodel import SQLModel, col, select, update
@@ -20,7 +21,16 @@ from vault.errors import (
 )
 from vault.keys.keyring import Keyring, ShareRow
 from vault.keys.local import LocalProvider, create_root_file
-from vault.keys.models import AuditKey, CompartmentKey, ConsentShare, EpochKey, ErasedSubject, IndexRoot, SubjectKey
+from vault.keys.models import (
+    AuditKey,
+    CompartmentKey,
+    ConsentShare,
+    EpochKey,
+    ErasedSubject,
+    IndexRoot,
+    SubjectKey,
+)
+from vault.seal import SealingKey
 
 
 @dataclass
@@ -52,7 +62,9 @@ def bora(keyring: Keyring, now: datetime) -> Citizen:
 
 def shares(databases: Databases) -> list[ConsentShare]:
     with databases.keyring.read() as session:
-        return list(session.exec(select(ConsentShare).order_by(ConsentShare.version_id, ConsentShare.compartment_id)))
+        return list(
+            session.exec(select(ConsentShare).order_by(ConsentShare.version_id, ConsentShare.compartment_id))
+        )
 
 
 def count(databases: Databases, model: type[SQLModel]) -> int:
@@ -138,19 +150,25 @@ def test_a_compartment_of_one_is_none_of_the_other(haneul: Citizen, bora: Citize
 
 @pytest.mark.parametrize("model", [SubjectKey, AuditKey])
 def test_wrapped_keys_exchanged_between_subjects_are_refused(
-    haneul: Citizen, bora: Citizen, databases: Databases, now: datetime, model: type[SubjectKey] | type[AuditKey]
+    haneul: Citizen,
+    bora: Citizen,
+    databases: Databases,
+    now: datetime,
+    model: type[SubjectKey] | type[AuditKey],
 ) -> None:
     haneul.keyring.ensure_compartment("haneul", haneul.compartments[0], now)
+
+    def open_compartment(subject_id: str) -> SealingKey:
+        return haneul.keyring.compartment_key(subject_id, haneul.compartments[0])
+
     with databases.keyring.write() as session:
-        mine, theirs = session.get_one(model, "haneul"), session.get_one(model, "bora")
+        mine: Any = session.get_one(model, "haneul")
+        theirs: Any = session.get_one(model, "bora")
         mine.key_id, theirs.key_id = theirs.key_id, mine.key_id
         mine.wrapped, theirs.wrapped = theirs.wrapped, mine.wrapped
         session.add_all([mine, theirs])
     with pytest.raises(TamperedError):
-        if model is AuditKey:
-            haneul.keyring.audit_key("haneul")
-        else:
-            haneul.keyring.compartment_key("haneul", haneul.compartments[0])
+        (haneul.keyring.audit_key if model is AuditKey else open_compartment)("haneul")
 
 
 def test_a_compartment_key_given_to_another_subject_is_refused(
@@ -165,10 +183,15 @@ def test_a_compartment_key_given_to_another_subject_is_refused(
 
 @pytest.mark.parametrize(
     "change",
-    [{"version_id": "grant.2"}, {"compartment_id": "0" * 32}, {"key_id": b"x" * 16}, {"wrapped": b"\x01" + b"x" * 60}],
+    [
+        {"version_id": "grant.2"},
+        {"compartment_id": "0" * 32},
+        {"key_id": b"x" * 16},
+        {"wrapped": b"\x01" + b"x" * 60},
+    ],
 )
 def test_a_share_moved_or_altered_is_refused(
-    haneul: Citizen, databases: Databases, now: datetime, change: dict[str, object]
+    haneul: Citizen, databases: Databases, now: datetime, change: dict[str, Any]
 ) -> None:
     haneul.keyring.share("grant.1", "haneul", haneul.compartments[:1], now)
     row = shares(databases)[0]
@@ -177,7 +200,9 @@ def test_a_share_moved_or_altered_is_refused(
         haneul.keyring.open_share(whole._replace(**change))
 
 
-def test_a_share_of_an_epoch_that_is_gone_is_unknown(haneul: Citizen, databases: Databases, now: datetime) -> None:
+def test_a_share_of_an_epoch_that_is_gone_is_unknown(
+    haneul: Citizen, databases: Databases, now: datetime
+) -> None:
     haneul.keyring.share("grant.1", "haneul", haneul.compartments[:1], now)
     row = shares(databases)[0]
     whole = ShareRow("elsewhen", row.version_id, row.compartment_id, row.key_id, row.wrapped)
@@ -191,7 +216,9 @@ def test_a_share_needs_a_version_of_a_grant(haneul: Citizen, now: datetime, vers
         haneul.keyring.share(version_id, "haneul", haneul.compartments, now)
 
 
-def test_what_was_erased_stays_erased(haneul: Citizen, bora: Citizen, databases: Databases, now: datetime) -> None:
+def test_what_was_erased_stays_erased(
+    haneul: Citizen, bora: Citizen, databases: Databases, now: datetime
+) -> None:
     keyring = haneul.keyring
     for citizen in (haneul, bora):
         keyring.share(f"{citizen.subject_id}-grant.1", citizen.subject_id, citizen.compartments, now)
@@ -281,7 +308,11 @@ def test_ids_indexes_and_named_keys_depend_on_every_part_of_their_name(keyring: 
     }
     assert len(ids) == 4
     assert all(len(name) == 32 and int(name, 16) >= 0 for name in ids)
-    indexes = {keyring.index("patient_no", "P-1"), keyring.index("bill_no", "P-1"), keyring.index("patient_no", "P-2")}
+    indexes = {
+        keyring.index("patient_no", "P-1"),
+        keyring.index("bill_no", "P-1"),
+        keyring.index("patient_no", "P-2"),
+    }
     assert {len(index) for index in indexes} == {32}
     assert len(indexes) == 3
     assert keyring.sealing_key("par") != keyring.sealing_key("other")

@@ -20,7 +20,9 @@ WORKERS = 4
 T = TypeVar("T")
 
 
-def race(databases: Databases, provider: LocalProvider, act: Callable[[Keyring, int], T], *, locked: bool = False) -> list[T]:
+def race(
+    databases: Databases, provider: LocalProvider, act: Callable[[Keyring, int], T], *, locked: bool = False
+) -> list[T]:
     """What each worker answers: every one has engine and keyring of its own, as a process has."""
     barrier = Barrier(WORKERS)
 
@@ -49,7 +51,10 @@ def test_one_keyring_is_made(databases: Databases, provider: LocalProvider, now:
 
     assert sorted(race(databases, provider, create, locked=True)) == ["made", "refused", "refused", "refused"]
     with databases.keyring.read() as session:
-        assert (len(session.exec(select(EpochKey)).all()), len(session.exec(select(IndexRoot)).all())) == (1, 1)
+        assert (len(session.exec(select(EpochKey)).all()), len(session.exec(select(IndexRoot)).all())) == (
+            1,
+            1,
+        )
 
 
 @pytest.mark.parametrize("round_number", range(3))

@@ -107,13 +107,13 @@ def test_nothing_is_overwritten(path: Path, tmp_path: Path, kind: str) -> None:
         create_root_file(taken, "another", cost=CHEAP)
     assert path.read_bytes() == before
     assert not (tmp_path / "nowhere").exists()
-    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_an_empty_passphrase_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="passphrase"):
         create_root_file(tmp_path / "root.json", "", cost=CHEAP)
-    assert not os.listdir(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("cost", [{"iterations": 0}, {"memory_kib": 1}, {"lanes": 0}, {"passes": 1}])

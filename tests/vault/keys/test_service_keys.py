@@ -1,4 +1,4 @@
-"""The broker's own keys: one current key of a name, sealed, and refused if their public half was exchanged."""
+"""The broker's own keys: one current key of a name, sealed together with its public half."""
 
 import json
 from datetime import datetime, timedelta
@@ -27,7 +27,9 @@ def test_a_public_key_exchanged_in_the_database_is_refused(
         keyring.service_keys("receipt")
 
 
-def test_a_key_moved_to_another_name_is_refused(keyring: Keyring, databases: Databases, now: datetime) -> None:
+def test_a_key_moved_to_another_name_is_refused(
+    keyring: Keyring, databases: Databases, now: datetime
+) -> None:
     keyring.ensure_service_key("receipt", "ES256", now)
     with databases.keyring.write() as session:
         session.execute(update(ServiceKeyRow).values(name="oauth"))

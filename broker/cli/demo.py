@@ -1,0 +1,116 @@
+"""`mydata demo`: everything from nothing to a running broker, or the main job once, headless."""
+
+import json
+import signal
+import tempfile
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from broker.cli.failures import ExitCode, StopError
+from broker.cli.opening import read_clock
+
+if TYPE_CHECKING:
+    from broker.demo.installing import Demo, DemoPlan
+
+app = typer.Typer()
+
+_ONLY_SERVICE = "indemnity"
+
+Directory = Annotated[Path | None, typer.Option("--dir", help="Where to put everything. Default: a new temporary directory.")]
+DatabaseUrl = Annotated[str | None, typer.Option("--database", help="The data database; an empty one. Default: SQLite in DIR.")]
+KeyringUrl = Annotated[str | None, typer.Option("--keyring", help="The keyring database. Default: SQLite in DIR.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Where the broker listens; 0 takes a free port.")]
+
+
+@app.command(epilog="Example:  mydata demo --once --json")
+def demo(  # noqa: PLR0913 - these are the options
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Run the main job headless, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    directory: Directory = None,
+    database: DatabaseUrl = None,
+    keyring: KeyringUrl = None,
+    port: Port = 0,
+    service: Annotated[str, typer.Option("--service", help="Which lead project: indemnity.")] = _ONLY_SERVICE,
+) -> None:
+    """Start a broker with invented people, a hospital's records and an insurer that files a claim by itself."""
+    if service != _ONLY_SERVICE:
+        raise StopError(f"There is no service {service} here yet", "Use --service indemnity", code=ExitCode.WRONG_USAGE)
+    from broker.demo.installing import DemoRefusedError, install
+    from broker.demo.processes import running
+    from broker.demo.story import StoryBrokenError
+
+    plan = _plan(directory, database, keyring, port, once=once)
+    try:
+        ready = install(plan, read_clock)
+        with running(ready):
+            if once:
+                _tell(ready, as_json=as_json)
+            else:
+                _announce(ready, as_json=as_json)
+                _wait_for_the_end()
+    except DemoRefusedError as error:
+        raise StopError(error.problem, error.remedy) from None
+    except StoryBrokenError as error:
+        raise StopError(f"The story broke at {error}") from None
+
+
+def _plan(
+    directory: Path | None, database: str | None, keyring: str | None, port: int, *, once: bool
+) -> "DemoPlan":
+    from broker.demo.installing import DemoPlan
+    from broker.demo.processes import free_port
+
+    folder = (directory or Path(tempfile.mkdtemp(prefix="mydata-demo-"))).absolute()
+    return DemoPlan(
+        directory=folder,
+        database_url=database or f"sqlite:///{folder / 'data.db'}",
+        keyring_url=keyring or f"sqlite:///{folder / 'keyring.db'}",
+        port=port or free_port(),
+        insurer_port=free_port(),
+        client_port=free_port(),
+        acknowledge="when_told" if once else "at_once",
+    )
+
+
+def _tell(ready: "Demo", *, as_json: bool) -> None:
+    from broker.cli.opening import open_installation
+    from broker.demo.story import tell
+    from broker.settings import load_settings
+
+    installation = open_installation(load_settings(ready.config, {}))
+    try:
+        told = tell(ready, installation)
+    finally:
+        installation.close()
+    typer.echo(json.dumps(told, ensure_ascii=False, indent=None if as_json else 2))
+
+
+def _announce(ready: "Demo", *, as_json: bool) -> None:
+    announcement = ready.announcement()
+    if as_json:
+        typer.echo(json.dumps(announcement, ensure_ascii=False))
+        return
+    pages, first = announcement["pages"], announcement["personas"][0]
+    typer.echo(f"""
+The broker is running, with invented people. Ctrl-C ends it.
+
+  1. The insurer     {pages["insurer"]}   press the button: it asks for the bills
+  2. Sign in as      {first["username"]}   password {first["password"]}   ({first["name"]})
+  3. The citizen     {pages["citizen"]}   see who took what; stop it
+  4. The auditor     {pages["auditor"]}   sign in as {announcement["auditors"][0]["username"]}, same password
+
+  Everybody: {", ".join(one["username"] for one in announcement["personas"])}
+  Files:     {ready.plan.directory}
+""")
+
+
+def _wait_for_the_end() -> None:
+    end = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: end.set())
+    while not end.wait(1):
+        pass

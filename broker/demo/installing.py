@@ -1,0 +1,291 @@
+"""Making the demo's installation: configuration, keys, databases, organisations, people, records, the insurer."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import make_url
+
+from broker.db import Database, transaction
+from broker.demo.people import (
+    AUDITOR,
+    HOSPITAL,
+    INSTITUTION,
+    INSURER,
+    OPERATOR,
+    ORGANISATIONS,
+    PERSONAS,
+    PURPOSE,
+    REGISTER,
+    Persona,
+)
+from broker.installation import Installation, open_installation
+from broker.jobs.importing import import_files
+from broker.oauth import clients
+from broker.oauth.clients import ClientRegistration
+from broker.settings import load_settings
+from broker.web.signin.accounts import NewAccount, create_account
+from broker.web.signin.passwords import hash_password
+from connectors.services.indemnity.recipient.configuration import asked_terms
+from connectors.sources.demo_hospital import write_exports
+from consent.collection import NewLink, add_subject, link
+from consent.organisations import register
+from migrations.run import current, upgrade
+from vault.jose import generate_private_jwk, public_jwk
+from vault.keys.keyring import Keyring
+from vault.keys.local import LocalProvider, create_root_file
+
+CLIENT_ID: Final = "hanbit-claims"
+_SERVICE_KEYS: Final = (("oauth", "ES256"), ("receipt", "ES256"), ("log", "Ed25519"))
+_PRIVATE: Final = 0o600
+
+
+class DemoRefusedError(Exception):
+    """The demo does not touch what is not its own; `remedy` says what to do."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}. {remedy}.")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """Where the demo goes and where it listens."""
+
+    directory: Path
+    database_url: str
+    keyring_url: str
+    port: int
+    insurer_port: int
+    client_port: int
+    acknowledge: str
+
+    @property
+    def issuer(self) -> str:
+        """The broker's name for the world."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def insurer_url(self) -> str:
+        """The insurer's address."""
+        return f"http://127.0.0.1:{self.insurer_port}"
+
+    @property
+    def client_url(self) -> str:
+        """A redirect address on a free port, for whoever drives the demo's client with software of their own."""
+        return f"http://127.0.0.1:{self.client_port}/callback"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """An installation that is ready to run, and what its people need to know."""
+
+    plan: DemoPlan
+    config: Path
+    insurer_config: Path
+    private_jwks: Path
+    password: str = field(repr=False)
+    staff_token: str = field(repr=False)
+    terms: dict[str, Any] = field(repr=False)
+
+    def announcement(self) -> dict[str, Any]:
+        """What `mydata demo --json` prints once it listens."""
+        issuer = self.plan.issuer
+        return {
+            "issuer": issuer,
+            "pages": {
+                "citizen": f"{issuer}/ko",
+                "citizen_en": f"{issuer}/en",
+                "auditor": f"{issuer}/ko/audit",
+                "insurer": self.plan.insurer_url,
+            },
+            "personas": [self._persona(persona) for persona in PERSONAS],
+            "operators": [{"username": OPERATOR, "password": self.password}],
+            "auditors": [{"username": AUDITOR, "password": self.password}],
+            "clients": [
+                {
+                    "client_id": CLIENT_ID,
+                    "organisation": INSURER,
+                    "private_jwks": str(self.private_jwks),
+                    "redirect_uris": [f"{self.plan.insurer_url}/callback", self.plan.client_url],
+                    "scope": clients_scope(),
+                    "authorization_details": [self.terms],
+                }
+            ],
+        }
+
+    def _persona(self, persona: Persona) -> dict[str, str]:
+        return {
+            "username": persona.username,
+            "password": self.password,
+            "name": persona.person.name,
+            "story": persona.story,
+        }
+
+
+def clients_scope() -> str:
+    """What the demo's client may ask for."""
+    return "records.read deliveries obligations"
+
+
+def install(plan: DemoPlan, now: Callable[[], datetime]) -> Demo:
+    """Make everything from nothing. Raises DemoRefusedError if there is something already."""
+    _require_empty(plan)
+    plan.directory.mkdir(parents=True, exist_ok=True)
+    passphrase, password = secrets.token_urlsafe(24), secrets.token_urlsafe(9)
+    config = _write_configuration(plan, passphrase)
+    upgrade(plan.database_url, "data")
+    upgrade(plan.keyring_url, "keyring")
+    settings = load_settings(config, {})
+    create_root_file(settings.keyring.root_file, passphrase)
+    _create_keys(plan.keyring_url, settings.keyring.root_file, passphrase, now())
+    installation = open_installation(settings, now)
+    try:
+        demo = _write_insurer(plan, config, password, now())
+        _populate(installation, demo, now)
+        paths = write_exports(plan.directory / "exports")
+        report = import_files(installation, [paths.hospital, paths.policies], now)
+        if not report.is_clean:
+            raise DemoRefusedError("The demo's own records were refused", "Please report this")
+    finally:
+        installation.close()
+    return demo
+
+
+def _require_empty(plan: DemoPlan) -> None:
+    if plan.directory.exists() and any(plan.directory.iterdir()):
+        raise DemoRefusedError(f"{plan.directory} is not empty", "Name a new directory with --dir")
+    for option, url in (("--database", plan.database_url), ("--keyring", plan.keyring_url)):
+        if make_url(url).get_backend_name() != "sqlite" and current(url) is not None:
+            raise DemoRefusedError(
+                f"The database of {option} holds a broker already, whose keys the demo does not have",
+                "Give it an empty database",
+            )
+
+
+def _write_configuration(plan: DemoPlan, passphrase: str) -> Path:
+    secret_files = plan.directory / "secrets"
+    secret_files.mkdir(mode=0o700)
+    _write_private(secret_files / "keyring.passphrase", passphrase)
+    _write_private(secret_files / "database.url", plan.database_url)
+    _write_private(secret_files / "keyring.url", plan.keyring_url)
+    config = plan.directory / "config.toml"
+    config.write_text(
+        f"""# Made by `mydata demo`: for this machine only.
+[server]
+issuer = "{plan.issuer}"
+profile = "demo"
+port = {plan.port}
+
+[keyring]
+root_file = "root.key"
+
+[ledger]
+anchor_file = "log.anchor"
+checkpoint_interval_seconds = 5
+
+[log]
+level = "warning"
+
+[secrets]
+directory = "secrets"
+""",
+        encoding="utf-8",
+    )
+    return config
+
+
+def _create_keys(keyring_url: str, root_file: Path, passphrase: str, now: datetime) -> None:
+
+    database = Database(keyring_url)
+    try:
+        keyring = Keyring(database, LocalProvider(root_file, passphrase))
+        keyring.create(now)
+        keyring.unlock()
+        for name, kind in _SERVICE_KEYS:
+            keyring.ensure_service_key(name, kind, now)
+    finally:
+        database.close()
+
+
+def _write_insurer(plan: DemoPlan, config: Path, password: str, now: datetime) -> Demo:
+    folder = plan.directory / "insurer"
+    folder.mkdir()
+    private_jwks = folder / "private.jwks.json"
+    _write_private(private_jwks, _key_set())
+    _write_private(folder / "proof.jwks.json", _key_set())
+    staff_token = secrets.token_urlsafe(24)
+    holders = (HOSPITAL, REGISTER)
+    insurer_config = folder / "config.json"
+    _write_private(
+        insurer_config,
+        orjson.dumps(
+            {
+                "issuer": plan.issuer,
+                "client_id": CLIENT_ID,
+                "name": "한빛손해보험",
+                "purpose": PURPOSE,
+                "host": "127.0.0.1",
+                "port": plan.insurer_port,
+                "redirect_uri": f"{plan.insurer_url}/callback",
+                "institution": INSTITUTION,
+                "holders": holders,
+                "store": "insurer.db",
+                "staff_token": staff_token,
+                "acknowledge": plan.acknowledge,
+                "private_jwks": private_jwks.name,
+                "proof_jwks": "proof.jwks.json",
+            },
+            option=orjson.OPT_INDENT_2,
+        ).decode(),
+    )
+    terms = asked_terms(
+        issuer=plan.issuer, purpose=PURPOSE, institution=INSTITUTION, holders=holders, now=now
+    )
+    return Demo(plan, config, insurer_config, private_jwks, password, staff_token, terms)
+
+
+def _populate(installation: Installation, demo: Demo, now: Callable[[], datetime]) -> None:
+    keyring = installation.keyring
+    password_hash = hash_password(demo.password)
+    public = {"keys": [public_jwk(orjson.loads(demo.private_jwks.read_bytes())["keys"][0])]}
+    with transaction(installation.data) as work:
+        for organisation in ORGANISATIONS:
+            register(work.session, organisation, now())
+        work.session.flush()
+        registration = ClientRegistration(
+            client_id=CLIENT_ID,
+            organisation_id=INSURER,
+            name="Hanbit claims",
+            jwks=public,
+            redirect_uris=tuple(demo.announcement()["clients"][0]["redirect_uris"]),
+            scope=clients_scope(),
+            purposes=(PURPOSE,),
+        )
+        clients.add(work.session, registration, is_loopback_allowed=True, now=now())
+        create_account(work.session, keyring, NewAccount("auditor", AUDITOR, password_hash), now())
+        create_account(work.session, keyring, NewAccount("operator", OPERATOR, password_hash), now())
+    for persona in PERSONAS:
+        with transaction(installation.data) as work:
+            subject_id = add_subject(work, keyring, now())
+            account = NewAccount("citizen", persona.username, password_hash, subject_id, persona.person.name)
+            create_account(work.session, keyring, account, now())
+            for holder_id, number, record_type in (
+                (HOSPITAL, persona.person.patient_no, "health.medical_bill"),
+                (REGISTER, persona.person.member_no, "insurance.indemnity_policy"),
+            ):
+                link(work, keyring, NewLink(subject_id, holder_id, number, (record_type,), "ko"), now())
+
+
+def _key_set() -> str:
+    return orjson.dumps({"keys": [generate_private_jwk("ES256")]}).decode()
+
+
+def _write_private(path: Path, content: str) -> None:
+    path.touch(mode=_PRIVATE)
+    path.write_text(content, encoding="utf-8")

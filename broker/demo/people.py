@@ -1,0 +1,54 @@
+"""Who the demo knows: personas with their stories, organisations, staff. Everything is invented."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.sources.demo_people import DEMO_PEOPLE, DemoPerson
+from consent.organisations import NewOrganisation
+
+HOSPITAL: Final = "seoul-hospital"
+REGISTER: Final = "insurance-register"
+INSURER: Final = "hanbit-insurance"
+PURPOSE: Final = "insurance.indemnity_claim"
+INSTITUTION: Final = "11100079"
+
+ORGANISATIONS: Final = (
+    NewOrganisation(
+        HOSPITAL, "서울한빛병원", "Seoul Hanbit Hospital", "220-81-62517", "privacy@hospital.example", False, True
+    ),
+    NewOrganisation(
+        REGISTER, "보험계약정보원", "Insurance Register", "120-81-47521", "privacy@register.example", False, True
+    ),
+    NewOrganisation(
+        INSURER, "한빛손해보험", "Hanbit Insurance", "116-82-00276", "privacy@hanbit.example", True, False
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """Somebody to be in the demo. The password is for this demo only, and the same for everybody."""
+
+    username: str
+    person: DemoPerson
+    story: str
+
+
+PERSONAS: Final = tuple(
+    Persona(username, person, story)
+    for username, person, story in zip(
+        ("haneul", "jeongsuk", "doyun", "minseo", "garam"),
+        DEMO_PEOPLE,
+        (
+            "A young tenant with three visits in November: claims them with one consent",
+            "Has been in hospital: part of the claim goes to a person for review",
+            "Sixteen, and may consent alone",
+            "Reads everything, and says no",
+            "Agrees, and stops it the same evening",
+        ),
+        strict=True,
+    )
+)
+
+AUDITOR: Final = "auditor"
+OPERATOR: Final = "operator"

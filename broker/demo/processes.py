@@ -1,0 +1,84 @@
+"""The demo's processes: broker, worker and insurer, each its own, started together and ended together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import httpx
+
+from broker.demo.installing import Demo, DemoRefusedError
+
+_START_SECONDS: Final = 40
+_STOP_SECONDS: Final = 15
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(demo: Demo) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start everything, wait until it answers, and end it all afterwards, whatever happens."""
+    broker = [sys.executable, "-m", "broker", "--config", str(demo.config)]
+    commands = (
+        [*broker, "serve"],
+        [*broker, "worker"],
+        [sys.executable, "-m", "connectors.services.indemnity.recipient", str(demo.insurer_config)],
+    )
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        # Their log goes beside the demo's data: standard output belongs to the demo's own words.
+        with (demo.plan.directory / "demo.log").open("ab") as log:
+            for command in commands:
+                processes.append(
+                    subprocess.Popen(  # noqa: S603 - our own modules
+                        command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment()
+                    )
+                )
+        _wait(demo, processes)
+        yield processes
+    finally:
+        _end(processes)
+
+
+def _environment() -> dict[str, str]:
+    """The children's environment: settings come from the demo's directory, not from the caller's shell."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MYDATA")}
+
+
+def _wait(demo: Demo, processes: list[subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    waiting = [f"{demo.plan.issuer}/readyz", demo.plan.insurer_url]
+    while waiting:
+        if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
+            raise DemoRefusedError(
+                "A process of the demo did not start", f"Look into {demo.plan.directory / 'demo.log'}"
+            )
+        try:
+            if httpx.get(waiting[0], timeout=2).is_success:
+                waiting.pop(0)
+                continue
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    for process in processes:
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

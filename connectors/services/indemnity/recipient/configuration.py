@@ -1,0 +1,116 @@
+"""The insurer's own configuration: a JSON file, its keys beside it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from vault.jose import Jwk
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Who this insurer is at which broker, where it listens, and where it keeps what it received.
+
+    `acknowledge` is `at_once`, or `when_told` for staff who want to look before they confirm.
+    """
+
+    issuer: str
+    client_id: str
+    name: str
+    purpose: str
+    host: str
+    port: int
+    redirect_uri: str
+    institution: str
+    holders: tuple[str, ...]
+    store: Path
+    staff_token: str = field(repr=False)
+    acknowledge: Literal["at_once", "when_told"]
+    client_key: Jwk = field(repr=False)
+    proof_key: Jwk = field(repr=False)
+
+
+def load_configuration(path: Path) -> Configuration:
+    """Read a configuration file; relative paths are relative to it. Raises OSError, KeyError, ValueError."""
+    raw: dict[str, Any] = orjson.loads(path.read_bytes())
+    folder = path.parent
+    return Configuration(
+        issuer=raw["issuer"],
+        client_id=raw["client_id"],
+        name=raw["name"],
+        purpose=raw["purpose"],
+        host=raw["host"],
+        port=int(raw["port"]),
+        redirect_uri=raw["redirect_uri"],
+        institution=raw["institution"],
+        holders=tuple(raw["holders"]),
+        store=folder / raw["store"],
+        staff_token=raw["staff_token"],
+        acknowledge=raw["acknowledge"],
+        client_key=orjson.loads((folder / raw["private_jwks"]).read_bytes())["keys"][0],
+        proof_key=orjson.loads((folder / raw["proof_jwks"]).read_bytes())["keys"][0],
+    )
+
+
+def asked_terms(
+    *, issuer: str, purpose: str, institution: str, holders: tuple[str, ...], now: datetime
+) -> dict[str, Any]:
+    """The `mydata_consent` object that this insurer asks for: bills of 90 days from one hospital, and the policy."""
+    seoul = now.astimezone(UTC) + timedelta(hours=9)
+    first, last = (seoul - timedelta(days=90)).date(), seoul.date()
+    period = {"from": first.isoformat(), "to": last.isoformat()}
+    bill_fields = [
+        "bill_no",
+        "care_type",
+        "institution",
+        "issue_date",
+        "lines",
+        "patient_class",
+        "period",
+        "totals",
+    ]
+    policy_fields = [
+        "contract_date",
+        "coverages",
+        "end_date",
+        "generation",
+        "insurer_code",
+        "limits",
+        "policy_no",
+        "product_name",
+        "status",
+        "ytd_used",
+    ]
+    return {
+        "type": "mydata_consent",
+        "locations": [f"{issuer}/v1/records"],
+        "actions": ["read"],
+        "purpose": purpose,
+        "items": [
+            {
+                "record_type": "health.medical_bill",
+                "mode": "fields",
+                "fields": bill_fields,
+                "required": True,
+                "filter": {"institution": [institution], "period": period},
+            },
+            {
+                "record_type": "insurance.indemnity_policy",
+                "mode": "fields",
+                "fields": policy_fields,
+                "required": True,
+            },
+        ],
+        "holders": list(holders),
+        "access": {
+            "kind": "once",
+            "max_pulls": 1,
+            "valid_from": now.astimezone(UTC).replace(microsecond=0).isoformat(),
+            "valid_until": (now.astimezone(UTC) + timedelta(days=30)).replace(microsecond=0).isoformat(),
+        },
+        "data_period": period,
+        "retention": {"store": True, "period": "P90D", "on_end": "delete"},
+    }

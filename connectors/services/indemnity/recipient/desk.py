@@ -1,0 +1,150 @@
+"""The claims desk: takes a case from the person's consent to the acknowledged delivery, one durable step at a time."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from connectors.services.indemnity.claim import compute
+from connectors.services.indemnity.recipient.broker_client import BrokerClient, BrokerRefusedError, Delivered
+from connectors.services.indemnity.recipient.configuration import Configuration, asked_terms
+from connectors.services.indemnity.recipient.store import Case, CaseState, Store
+from vault.schema import random_id
+
+BILL: Final = "health.medical_bill"
+POLICY: Final = "insurance.indemnity_policy"
+
+_SUMMARY: Final = {
+    "approved": {
+        "ko": "보험금 계산이 끝났습니다. 아래 줄마다 적용한 규칙을 확인하실 수 있습니다.",
+        "en": "Your claim is settled. Each line below names the rule that was applied.",
+    },
+    "review": {
+        "ko": "규칙만으로 정할 수 없는 부분이 있어 담당자가 확인하고 있습니다.",
+        "en": "The rules do not settle everything; a person is looking at your claim.",
+    },
+}
+
+
+class Desk:
+    """One insurer's desk. Every step may be repeated: the broker and the store know it was done."""
+
+    def __init__(
+        self, configuration: Configuration, store: Store, broker: BrokerClient, clock: Callable[[], datetime]
+    ) -> None:
+        self._configuration = configuration
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+
+    def open_case(self) -> tuple[str, str]:
+        """Ask the broker; answers the case and the address that the person is sent to."""
+        configuration, now = self._configuration, self._clock()
+        terms = asked_terms(
+            issuer=configuration.issuer,
+            purpose=configuration.purpose,
+            institution=configuration.institution,
+            holders=configuration.holders,
+            now=now,
+        )
+        started = self._broker.start(terms, now)
+        case_id = random_id()
+        self._store.open_case(case_id, started.state, started.code_verifier)
+        return case_id, started.authorization_url
+
+    def come_back(self, oauth_state: str, issuer: str, *, code: str | None, error: str | None) -> Case | None:
+        """The person came back. None for a response that no case of ours waits for, or of another issuer."""
+        case = self._store.case_of_state(oauth_state)
+        # RFC 9207 section 2.4: a response of another issuer is an attack, not an answer.
+        if case is None or issuer != self._configuration.issuer:
+            return None
+        if case.state is CaseState.ASKED:
+            if code is None:
+                self._store.refuse(case.case_id, error or "no_code")
+            else:
+                self._redeem(case, code)
+            self.advance(case.case_id)
+        return self._store.case(case.case_id)
+
+    def advance(self, case_id: str) -> None:
+        """Do every step that is due; what the broker refuses ends the case with its code."""
+        steps: Mapping[CaseState, Callable[[Case], None]] = {
+            CaseState.GRANTED: self._receive,
+            CaseState.RECEIVED: self._file,
+            CaseState.FILED: self._decide,
+        }
+        while (case := self._store.case(case_id)) is not None and case.state in steps:
+            try:
+                steps[case.state](case)
+            except BrokerRefusedError as refused:
+                self._store.refuse(case_id, refused.code)
+                return
+        if (
+            case is not None
+            and case.state is CaseState.DECIDED
+            and self._configuration.acknowledge == "at_once"
+        ):
+            self.acknowledge(case_id)
+
+    def pull_again(self, case_id: str, *, with_same_key: bool) -> Delivered:
+        """Pull once more, under the case's key or a new one. Raises BrokerRefusedError."""
+        case = self._store.case(case_id)
+        if case is None or case.access_token is None:
+            raise BrokerRefusedError(404, "no_such_case")
+        key = _delivery_key(case) if with_same_key else random_id()
+        return self._broker.pull(case.access_token, key, self._clock())
+
+    def acknowledge(self, case_id: str) -> None:
+        """Confirm the delivery; the case is closed."""
+        case = self._store.case(case_id)
+        if case is None or case.delivery_id is None:
+            raise BrokerRefusedError(404, "no_such_case")
+        self._broker.acknowledge(case.delivery_id, self._clock())
+        self._store.close_case(case_id)
+
+    def _redeem(self, case: Case, code: str) -> None:
+        try:
+            granted = self._broker.redeem(code, case.code_verifier, self._clock())
+        except BrokerRefusedError as refused:
+            self._store.refuse(case.case_id, refused.code)
+            return
+        self._store.grant(case.case_id, granted.access_token, granted.grant_id)
+
+    def _receive(self, case: Case) -> None:
+        delivered = self._broker.pull(case.access_token or "", _delivery_key(case), self._clock())
+        self._store.receive(case.case_id, delivered)
+
+    def _file(self, case: Case) -> None:
+        """Compute over the visits that are not claimed yet, and file. If another case was faster, again."""
+        bills = self._store.unclaimed(case.case_id, [record["data"] for record in case.records.get(BILL, [])])
+        policies = [record["data"] for record in case.records.get(POLICY, [])]
+        claim = compute(policies[0] if len(policies) == 1 else {}, bills)
+        claim_no = "C-" + hashlib.sha256(case.case_id.encode()).hexdigest()[:10].upper()
+        try:
+            self._store.file_claim(case.case_id, claim_no, claim.to_json(), bills)
+        except sqlite3.IntegrityError:
+            return
+
+    def _decide(self, case: Case) -> None:
+        decision = decision_of(case.claim_no or "", case.claim or {})
+        decision_id = self._broker.send_decision(case.delivery_id or "", decision, self._clock())
+        self._store.decide(case.case_id, decision_id)
+
+
+def decision_of(claim_no: str, claim: Mapping[str, Any]) -> dict[str, Any]:
+    """A filed claim (`Claim.to_json`) as the decision that the person reads."""
+    return {
+        "status": claim["status"],
+        "reference": claim_no,
+        "payable": claim["payable"],
+        "lines": [
+            {**line, "explanation": {"ko": line["explanation"]["ko"], "en": line["explanation"]["en"]}}
+            for line in claim["lines"]
+        ],
+        "explanation": _SUMMARY[claim["status"]],
+    }
+
+
+def _delivery_key(case: Case) -> str:
+    return f"case-{case.case_id}"

@@ -1,0 +1,67 @@
+"""The command line as a person uses it: arguments in, text and exit code out."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from broker.cli import build_program
+from broker.cli.keys import SERVICE_KEYS
+from broker.installation import Installation
+from tests.databases import Databases
+from tests.installation import environment
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
+        return json.loads(self.out)
+
+
+Mydata = Callable[..., Ran]
+
+
+def run(environ: dict[str, str], *arguments: str, stdin: str = "") -> Ran:
+    """Run `mydata` in this process; an error that nobody expected is raised here."""
+    result = CliRunner(env=environ).invoke(build_program(), list(arguments), input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and nothing of ours in the environment."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MYDATA_CONFIG", raising=False)
+    return folder
+
+
+@pytest.fixture
+def environ(sqlite_databases: Databases, sqlite_installation: Installation, tmp_path: Path, elsewhere: Path) -> dict[str, str]:
+    """The environment of an installation that is set up."""
+    for name, kind in SERVICE_KEYS.items():
+        sqlite_installation.keyring.ensure_service_key(name, kind, sqlite_installation.clock())
+    return environment(sqlite_databases, tmp_path / "root.key")
+
+
+@pytest.fixture
+def mydata(environ: dict[str, str]) -> Mydata:
+    """`mydata(*arguments, stdin=...)` on that installation."""
+
+    def run_on_installation(*arguments: str, stdin: str = "") -> Ran:
+        return run(environ, *arguments, stdin=stdin)
+
+    return run_on_installation

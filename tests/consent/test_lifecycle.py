@@ -1,0 +1,263 @@
+"""The life of a consent: every state with every event, who may do what, and what each step leaves behind."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import product
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlmodel import select
+
+from consent.errors import (
+    ConsentError,
+    InvalidTermsError,
+    NotFoundError,
+    NoticeChangedError,
+    RequiredItemMissingError,
+    UnknownOrganisationError,
+    WrongStateError,
+)
+from consent.lifecycle import Given, Signature, expire, lock
+from consent.models import ConsentCompartment, ConsentVersion, Duty
+from consent.outbox import DutyKind
+from consent.organisations import suspend
+from consent.purposes import Purpose
+from consent.receipt_signature import verify_receipt
+from consent.versions import open_terms
+from consent.vocabulary import ConsentState, EventType
+from tests.consent.details import ABSENT, BILL, HOSPITAL, POLICY, REGISTER, terms_with
+from tests.consent.office import Office, at_once, consent_in
+from vault.errors import ErasedError
+
+STEPS: Final = ("give", "refuse", "withdraw", "fulfil", "expire")
+MOVES: Final = {
+    (ConsentState.REQUESTED, "give"): ConsentState.GIVEN,
+    (ConsentState.REQUESTED, "refuse"): ConsentState.REFUSED,
+    (ConsentState.GIVEN, "withdraw"): ConsentState.WITHDRAWN,
+    (ConsentState.GIVEN, "fulfil"): ConsentState.FULFILLED,
+    (ConsentState.GIVEN, "expire"): ConsentState.EXPIRED,
+    (ConsentState.FULFILLED, "withdraw"): ConsentState.WITHDRAWN,
+    (ConsentState.EXPIRED, "withdraw"): ConsentState.WITHDRAWN,
+}
+EVENT_OF_STEP: Final = {
+    "give": EventType.CONSENT_GIVEN,
+    "refuse": EventType.CONSENT_REFUSED,
+    "withdraw": EventType.CONSENT_WITHDRAWN,
+    "fulfil": EventType.CONSENT_FULFILLED,
+    "expire": EventType.CONSENT_EXPIRED,
+}
+STATE_AFTER: Final = {
+    EventType.CONSENT_REQUESTED: ConsentState.REQUESTED,
+    EventType.CONSENT_GIVEN: ConsentState.GIVEN,
+    EventType.CONSENT_REFUSED: ConsentState.REFUSED,
+    EventType.CONSENT_FULFILLED: ConsentState.FULFILLED,
+    EventType.CONSENT_EXPIRED: ConsentState.EXPIRED,
+    EventType.CONSENT_WITHDRAWN: ConsentState.WITHDRAWN,
+}
+IMPOSSIBLE: Final = [
+    pair
+    for pair in product(ConsentState, STEPS)
+    if pair not in MOVES and pair != (ConsentState.WITHDRAWN, "withdraw")
+]
+
+
+def take(office: Office, step: str, grant_id: str) -> None:
+    getattr(office, step)(grant_id)
+
+
+def signature_for(office: Office, grant_id: str) -> Signature:
+    digest = office.purpose.notice_digest("ko")
+    return Signature(grant_id, office.subject_id, frozenset({BILL, POLICY}), digest, "ko")
+
+
+def duties(office: Office) -> list[Duty]:
+    with office.installation.data.read() as session:
+        return list(session.exec(select(Duty)))
+
+
+def version(office: Office, version_id: str) -> ConsentVersion:
+    with office.installation.data.read() as session:
+        return session.get_one(ConsentVersion, version_id)
+
+
+def compartments(office: Office, given: Given) -> set[tuple[str, str]]:
+    with office.installation.data.read() as session:
+        rows = session.exec(select(ConsentCompartment)).all()
+    return {(row.version_id, row.compartment_id) for row in rows if row.version_id == given.version_id}
+
+
+# The state machine
+
+
+@pytest.mark.parametrize(("state", "step"), IMPOSSIBLE)
+def test_a_step_that_the_state_does_not_have_changes_nothing(
+    sqlite_office: Office, state: ConsentState, step: str
+) -> None:
+    grant_id = consent_in(sqlite_office, state)
+    before, size = sqlite_office.consent(grant_id), sqlite_office.log_size()
+    shares, owed = sqlite_office.shares(grant_id), len(duties(sqlite_office))
+    with pytest.raises(WrongStateError) as caught:
+        take(sqlite_office, step, grant_id)
+    assert (caught.value.state, caught.value.event) == (state, step)
+    assert sqlite_office.consent(grant_id) == before
+    assert (sqlite_office.log_size(), len(duties(sqlite_office))) == (size, owed)
+    assert sqlite_office.shares(grant_id) == shares
+
+
+@pytest.mark.parametrize(("state", "step"), list(MOVES))
+def test_a_step_moves_the_state_raises_the_count_and_puts_one_event_into_the_log(
+    office: Office, state: ConsentState, step: str
+) -> None:
+    grant_id = consent_in(office, state)
+    before, size = office.consent(grant_id), office.log_size()
+    take(office, step, grant_id)
+    after = office.consent(grant_id)
+    assert after.state == MOVES[state, step]
+    assert after.change_count == before.change_count + 1
+    assert office.log_size() == size + 1
+    newest = office.timeline(grant_id)[-1]
+    assert newest.type == EVENT_OF_STEP[step]
+    assert newest.facts == {"change": after.change_count}
+    assert newest.detail["grant_id"] == grant_id
+
+
+def test_withdrawing_a_second_time_changes_nothing(office: Office) -> None:
+    grant_id = consent_in(office, ConsentState.WITHDRAWN)
+    before, size, owed = office.consent(grant_id), office.log_size(), len(duties(office))
+    office.clock.advance(timedelta(days=1))
+    office.withdraw(grant_id)
+    assert office.consent(grant_id) == before
+    assert (office.log_size(), len(duties(office))) == (size, owed)
+
+
+def test_a_window_that_is_not_over_cannot_expire(sqlite_office: Office) -> None:
+    given = sqlite_office.agree()
+    early = sqlite_office.consent(given.grant_id).valid_until - timedelta(microseconds=1)
+    with pytest.raises(WrongStateError), sqlite_office.work() as work:
+        expire(work, sqlite_office.keyring, lock(work, given.grant_id), early)
+    assert sqlite_office.consent(given.grant_id).state == ConsentState.GIVEN
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=6))
+def test_replaying_the_log_gives_the_stored_consent(sqlite_office: Office, steps: list[str]) -> None:
+    grant_id = sqlite_office.request()
+    expected = ConsentState.REQUESTED
+    for step in steps:
+        sqlite_office.clock.advance(timedelta(seconds=1))
+        try:
+            take(sqlite_office, step, grant_id)
+        except WrongStateError:
+            assert (expected, step) not in MOVES
+        else:
+            expected = MOVES.get((expected, step), expected)
+    stored, timeline = sqlite_office.consent(grant_id), sqlite_office.timeline(grant_id)
+    replayed = [STATE_AFTER[EventType(event.type)] for event in timeline]
+    assert replayed[0] == ConsentState.REQUESTED
+    assert replayed[-1] == stored.state == expected
+    assert [event.facts["change"] for event in timeline] == list(range(stored.change_count + 1))
+    when = {event.type: event.at for event in timeline}
+    assert stored.created_at == when[EventType.CONSENT_REQUESTED]
+    assert stored.given_at == when.get(EventType.CONSENT_GIVEN)
+    assert stored.ended_at == (None if not stored_has_ended(stored.state) else timeline[-1].at)
+
+
+def stored_has_ended(state: str) -> bool:
+    return state not in {ConsentState.REQUESTED, ConsentState.GIVEN}
+
+
+# Giving: refused
+
+
+def test_signing_another_text_is_refused(sqlite_office: Office) -> None:
+    grant_id = sqlite_office.request()
+    signature = signature_for(sqlite_office, grant_id)
+    for wrong in (replace(signature, notice_digest=b"x" * 32), replace(signature, language="en")):
+        with pytest.raises(NoticeChangedError):
+            sqlite_office.sign(wrong)
+    assert sqlite_office.consent(grant_id).state == ConsentState.REQUESTED
+
+
+def test_a_notice_that_changed_after_it_was_shown_is_refused(sqlite_office: Office) -> None:
+    grant_id = sqlite_office.request()
+    raw = sqlite_office.purpose.model_dump(mode="json")
+    revised = Purpose.model_validate(raw | {"notice": raw["notice"] | {"revision": "2026-12-24"}})
+    with pytest.raises(NoticeChangedError):
+        sqlite_office.sign(signature_for(sqlite_office, grant_id), revised)
+
+
+def test_the_text_of_another_purpose_is_refused(sqlite_office: Office) -> None:
+    grant_id = sqlite_office.request()
+    other = sqlite_office.purpose.model_copy(update={"code": "insurance.other"})
+    signature = replace(signature_for(sqlite_office, grant_id), notice_digest=other.notice_digest("ko"))
+    with pytest.raises(NoticeChangedError):
+        sqlite_office.sign(signature, other)
+
+
+def test_a_required_item_cannot_be_left_off(sqlite_office: Office) -> None:
+    grant_id = sqlite_office.request()
+    for granted in ([POLICY], []):
+        with pytest.raises(RequiredItemMissingError) as caught:
+            sqlite_office.give(grant_id, granted)
+        assert caught.value.record_types == [BILL]
+    assert sqlite_office.consent(grant_id).state == ConsentState.REQUESTED
+
+
+def test_nothing_that_was_not_asked_for_can_be_given(sqlite_office: Office) -> None:
+    grant_id = sqlite_office.request()
+    with pytest.raises(InvalidTermsError):
+        sqlite_office.give(grant_id, [BILL, POLICY, "resident.household"])
+
+
+def test_a_request_whose_window_is_over_cannot_be_given(sqlite_office: Office) -> None:
+    grant_id = sqlite_office.request()
+    sqlite_office.clock.now = sqlite_office.consent(grant_id).valid_until
+    with pytest.raises(WrongStateError):
+        sqlite_office.give(grant_id)
+
+
+def test_a_holder_that_was_suspended_meanwhile_is_refused(sqlite_office: Office) -> None:
+    grant_id = sqlite_office.request()
+    with sqlite_office.work() as work:
+        suspend(work.session, HOSPITAL)
+    with pytest.raises(UnknownOrganisationError) as caught:
+        sqlite_office.give(grant_id)
+    assert caught.value.organisation_ids == [HOSPITAL]
+
+
+@pytest.mark.parametrize("step", ["refuse", "withdraw", "give"])
+def test_a_foreign_consent_is_as_unknown(office: Office, step: str) -> None:
+    given = office.agree() if step == "withdraw" else None
+    grant_id = office.request() if given is None else given.grant_id
+    stranger = replace(office, subject_id=office.newcomer())
+    before = office.consent(grant_id)
+    answers = []
+    for asked in (grant_id, "no-such-consent"):
+        with pytest.raises(NotFoundError) as caught:
+            take(stranger, step, asked)
+        answers.append(caught.value.args)
+    assert answers[0] == answers[1]
+    assert office.consent(grant_id) == before
+
+
+def test_a_person_who_was_erased_cannot_be_asked(sqlite_office: Office) -> None:
+    sqlite_office.keyring.erase_subject(sqlite_office.subject_id, sqlite_office.clock())
+    with pytest.raises(ErasedError):
+        sqlite_office.request()
+
+
+def test_a_receipt_that_cannot_be_signed_leaves_no_consent(sqlite_office: Office) -> None:
+    class SignerGoneError(ConsentError):
+        pass
+
+    def fail(_: object) -> str:
+        raise SignerGoneError
+
+    broken = OfficeWithSigner(sqlite_office, fail)
+    grant_id = sqlite_office.request()
+    with pytest.raises(SignerGoneError):
+        broken.give(grant_id)
+    assert sqlite_office.event_types(grant_id) == [EventType.CONSENT_REQUESTED]
+    assert sqlite_office.consent(grant_id).version_number == 0

@@ -1,0 +1,244 @@
+"""Sealed records: a ciphertext opens in its own row only (V01 to V03), and a record is stored once."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import permutations
+from threading import Barrier
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlmodel import select
+
+from broker.db import Database
+from tests.databases import Databases
+from vault.errors import SourceKeyTakenError, TamperedError
+from vault.seal import SealingKey
+from vault.store import (
+    PutResult,
+    Record,
+    RecordDraft,
+    RecordIdentity,
+    RecordVersion,
+    SealedRecord,
+    latest,
+    open_record,
+    put,
+    record_context,
+    versions,
+)
+
+KEY = SealingKey(b"k" * 16, b"s" * 32)
+CANARY = "카나리아-7f3a"
+DRAFT = RecordDraft(
+    subject_id="haneul",
+    compartment_id="c" * 32,
+    holder_id="seoul-hospital",
+    record_type="health.medical_bill",
+    schema_revision=1,
+    source_key=b"source-1",
+    content_key=b"content-1",
+    data={"bill": CANARY, "totals": {"paid": 12_300}},
+)
+
+
+def store(databases: Databases, draft: RecordDraft, now: datetime, key: SealingKey = KEY) -> PutResult:
+    with databases.data.write() as session:
+        return put(session, key, draft, now)
+
+
+def current(databases: Databases, draft: RecordDraft = DRAFT) -> list[SealedRecord]:
+    with databases.data.read() as session:
+        return latest(session, draft.subject_id, [draft.compartment_id])
+
+
+def test_ciphertexts_exchanged_between_rows_open_nowhere(databases: Databases, now: datetime) -> None:
+    """Rows of one subject, of two subjects, of two compartments, types and holders: all under one key."""
+    drafts = [
+        DRAFT,
+        replace(DRAFT, source_key=b"source-2"),
+        replace(DRAFT, source_key=b"source-3", subject_id="bora"),
+        replace(DRAFT, source_key=b"source-4", compartment_id="d" * 32),
+        replace(DRAFT, source_key=b"source-5", record_type="health.prescription"),
+        replace(DRAFT, source_key=b"source-6", holder_id="insurance-register"),
+        replace(DRAFT, source_key=b"source-7", schema_revision=2),
+    ]
+    sealed: list[SealedRecord] = []
+    for draft in drafts:
+        store(databases, draft, now)
+    with databases.data.read() as session:
+        for subject_id in ("haneul", "bora"):
+            sealed += latest(session, subject_id, ["c" * 32, "d" * 32])
+    assert len(sealed) == len(drafts)
+    for one, other in permutations(sealed, 2):
+        with pytest.raises(TamperedError):
+            open_record(KEY, one.identity, other.ciphertext)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"record_id": "another"},
+        {"version": 2},
+        {"subject_id": "bora"},
+        {"compartment_id": "d" * 32},
+        {"holder_id": "insurance-register"},
+        {"record_type": "health.prescription"},
+        {"schema_revision": 2},
+    ],
+)
+def test_a_row_with_one_column_changed_opens_nothing(
+    databases: Databases, now: datetime, change: dict[str, Any]
+) -> None:
+    store(databases, DRAFT, now)
+    sealed = current(databases)[0]
+    with pytest.raises(TamperedError):
+        open_record(KEY, replace(sealed.identity, **change), sealed.ciphertext)
+
+
+def test_an_old_version_is_not_the_current_one(databases: Databases, now: datetime) -> None:
+    record_id = store(databases, DRAFT, now).record_id
+    store(databases, replace(DRAFT, content_key=b"content-2", data={"bill": "corrected"}), now)
+    with databases.data.read() as session:
+        first, second = versions(session, "haneul", record_id)
+    with pytest.raises(TamperedError):
+        open_record(KEY, second.identity, first.ciphertext)
+
+
+def test_another_compartments_key_opens_nothing(databases: Databases, now: datetime) -> None:
+    store(databases, DRAFT, now)
+    sealed = current(databases)[0]
+    with pytest.raises(TamperedError):
+        open_record(SealingKey(b"k" * 16, b"t" * 32), sealed.identity, sealed.ciphertext)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"subject_id": "bora"},
+        {"compartment_id": "d" * 32},
+        {"holder_id": "insurance-register"},
+        {"record_type": "health.prescription"},
+    ],
+)
+def test_a_source_key_used_for_another_record_is_refused(
+    databases: Databases, now: datetime, change: dict[str, Any]
+) -> None:
+    record_id = store(databases, DRAFT, now).record_id
+    with pytest.raises(SourceKeyTakenError) as caught:
+        store(databases, replace(DRAFT, content_key=b"content-2", **change), now)
+    assert caught.value.record_id == record_id
+    with databases.data.read() as session:
+        assert len(session.exec(select(RecordVersion)).all()) == 1
+
+
+def test_a_record_is_found_for_its_subject_and_compartment_only(databases: Databases, now: datetime) -> None:
+    record_id = store(databases, DRAFT, now).record_id
+    with databases.data.read() as session:
+        assert latest(session, "bora", ["c" * 32]) == []
+        assert latest(session, "haneul", ["d" * 32]) == []
+        assert latest(session, "haneul", []) == []
+        assert versions(session, "bora", record_id) == []
+
+
+def test_the_same_record_again_changes_nothing(databases: Databases, now: datetime) -> None:
+    added = store(databases, DRAFT, now)
+    again = store(databases, DRAFT, now + timedelta(days=1))
+    assert added.outcome == "added"
+    assert again == PutResult(added.record_id, 1, "unchanged")
+    assert [sealed.received_at for sealed in current(databases)] == [now]
+
+
+def test_a_corrected_record_is_a_new_version(databases: Databases, now: datetime) -> None:
+    added = store(databases, DRAFT, now)
+    later = now + timedelta(days=1)
+    corrected = store(databases, replace(DRAFT, content_key=b"content-2", data={"bill": "2"}), later)
+    back = store(databases, replace(DRAFT, schema_revision=2), later)
+    assert corrected == PutResult(added.record_id, 2, "corrected")
+    assert back == PutResult(added.record_id, 3, "corrected")
+    with databases.data.read() as session:
+        all_versions = versions(session, "haneul", added.record_id)
+        record = session.get_one(Record, added.record_id)
+    assert (record.current_version, record.created_at) == (3, now)
+    assert [sealed.identity.schema_revision for sealed in all_versions] == [1, 1, 2]
+    opened = [open_record(KEY, sealed.identity, sealed.ciphertext) for sealed in all_versions]
+    assert opened == [DRAFT.data, {"bill": "2"}, DRAFT.data]
+    assert [sealed.identity.version for sealed in current(databases)] == [3]
+
+
+def test_many_puts_in_one_transaction(databases: Databases, now: datetime) -> None:
+    changed = replace(DRAFT, content_key=b"content-2", data={"bill": "2"})
+    with databases.data.write() as session:
+        outcomes = [
+            put(session, KEY, draft, now).outcome for draft in (DRAFT, DRAFT, changed, changed, DRAFT)
+        ]
+    assert outcomes == ["added", "unchanged", "corrected", "unchanged", "corrected"]
+    assert [sealed.identity.version for sealed in current(databases)] == [3]
+
+
+def test_the_digest_is_of_the_ciphertext(databases: Databases, now: datetime) -> None:
+    store(databases, DRAFT, now)
+    sealed = current(databases)[0]
+    assert sealed.ciphertext_digest == hashlib.sha256(sealed.ciphertext).digest()
+
+
+@pytest.mark.parametrize("round_number", range(3))
+def test_two_writers_never_make_the_same_version(
+    databases: Databases, now: datetime, round_number: int
+) -> None:
+    workers, rounds = 4, 5
+    barrier = Barrier(workers)
+
+    def write(number: int) -> list[PutResult]:
+        database = Database(databases.data_url)
+        barrier.wait(timeout=30)
+        results = []
+        for turn in range(rounds):
+            draft = replace(
+                DRAFT, content_key=f"content-{number}-{turn}".encode(), data={"by": number, "turn": turn}
+            )
+            with database.write() as session:
+                results.append(put(session, KEY, draft, now))
+        database.close()
+        return results
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = [result for written in pool.map(write, range(workers)) for result in written]
+    assert sorted(result.version for result in results) == list(range(1, workers * rounds + 1))
+    assert [result.outcome for result in results].count("added") == 1
+    with databases.data.read() as session:
+        stored = versions(session, "haneul", results[0].record_id)
+    assert (
+        len([open_record(KEY, sealed.identity, sealed.ciphertext) for sealed in stored]) == workers * rounds
+    )
+
+
+def test_no_plaintext_lies_in_the_database_files(sqlite_databases: Databases, now: datetime) -> None:
+    store(sqlite_databases, DRAFT, now)
+    folder = sqlite_databases.data.path.parent
+    found = [
+        path.name for path in folder.iterdir() if path.is_file() and CANARY.encode() in path.read_bytes()
+    ]
+    assert found == []
+
+
+def test_no_plaintext_is_in_a_repr_or_an_error(sqlite_databases: Databases, now: datetime) -> None:
+    store(sqlite_databases, DRAFT, now)
+    with pytest.raises(SourceKeyTakenError) as caught:
+        store(sqlite_databases, replace(DRAFT, subject_id="bora"), now)
+    assert CANARY not in repr(DRAFT) + repr(caught.value) + repr(current(sqlite_databases))
+
+
+@given(
+    st.lists(st.text(max_size=4), min_size=5, max_size=5),
+    st.lists(st.text(max_size=4), min_size=5, max_size=5),
+)
+def test_two_rows_share_a_context_only_if_they_are_one(one: list[str], two: list[str]) -> None:
+    contexts = [
+        record_context(RecordIdentity(parts[0], 1, parts[1], parts[2], parts[3], parts[4], 1))
+        for parts in (one, two)
+    ]
+    assert (contexts[0] == contexts[1]) == (one == two)
