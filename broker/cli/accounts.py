@@ -58,20 +58,15 @@ def add_subject(
     from broker.db import transaction
     from broker.web.signin.accounts import NewAccount, create_account
     from broker.web.signin.passwords import hash_password
-    from consent.models import Subject
-    from vault.schema import random_id
+    from consent.collection import add_subject as add
 
     password_hash = hash_password(_read_password(from_stdin=password_stdin))
-    subject_id = random_id()
     with installation(context) as opened:
         now = opened.clock()
         _refuse_taken(opened, username)
-        # Keys before the row that needs them: a crash between leaves an unused key, never an unreadable row.
-        opened.keyring.ensure_subject(subject_id, now)
-        new = NewAccount("citizen", username, password_hash, subject_id=subject_id, name=name)
         with transaction(opened.data) as work:
-            work.session.add(Subject(subject_id=subject_id, created_at=now))
-            work.session.flush()
+            subject_id = add(work, opened.keyring, now)
+            new = NewAccount("citizen", username, password_hash, subject_id=subject_id, name=name)
             account_id = create_account(work.session, opened.keyring, new, now)
     show_members({"subject_id": subject_id, "account_id": account_id}, output)
 

@@ -19,10 +19,18 @@ app = typer.Typer()
 
 _ONLY_SERVICE = "indemnity"
 
-Directory = Annotated[Path | None, typer.Option("--dir", help="Where to put everything. Default: a new temporary directory.")]
-DatabaseUrl = Annotated[str | None, typer.Option("--database", help="The data database; an empty one. Default: SQLite in DIR.")]
-KeyringUrl = Annotated[str | None, typer.Option("--keyring", help="The keyring database. Default: SQLite in DIR.")]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Where the broker listens; 0 takes a free port.")]
+Directory = Annotated[
+    Path | None, typer.Option("--dir", help="Where to put everything. Default: a new temporary directory.")
+]
+DatabaseUrl = Annotated[
+    str | None, typer.Option("--database", help="The data database; an empty one. Default: SQLite in DIR.")
+]
+KeyringUrl = Annotated[
+    str | None, typer.Option("--keyring", help="The keyring database. Default: SQLite in DIR.")
+]
+Port = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Where the broker listens; 0 takes a free port.")
+]
 
 
 @app.command(epilog="Example:  mydata demo --once --json")
@@ -38,7 +46,8 @@ def demo(  # noqa: PLR0913 - these are the options
 ) -> None:
     """Start a broker with invented people, a hospital's records and an insurer that files a claim by itself."""
     if service != _ONLY_SERVICE:
-        raise StopError(f"There is no service {service} here yet", "Use --service indemnity", code=ExitCode.WRONG_USAGE)
+        problem = f"There is no service {service} here yet"
+        raise StopError(problem, "Use --service indemnity", code=ExitCode.WRONG_USAGE)
     from broker.demo.installing import DemoRefusedError, install
     from broker.demo.processes import running
     from broker.demo.story import StoryBrokenError

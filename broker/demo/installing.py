@@ -1,10 +1,11 @@
-"""Making the demo's installation: configuration, keys, databases, organisations, people, records, the insurer."""
+"""Making the demo's installation: configuration, keys, databases, people, their records, the insurer."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -38,9 +39,12 @@ from migrations.run import current, upgrade
 from vault.jose import generate_private_jwk, public_jwk
 from vault.keys.keyring import Keyring
 from vault.keys.local import LocalProvider, create_root_file
+from vault.keys.service_keys import ServiceKeyKind
 
 CLIENT_ID: Final = "hanbit-claims"
-_SERVICE_KEYS: Final = (("oauth", "ES256"), ("receipt", "ES256"), ("log", "Ed25519"))
+_SERVICE_KEYS: Final[Mapping[str, ServiceKeyKind]] = MappingProxyType(
+    {"oauth": "ES256", "receipt": "ES256", "log": "Ed25519"}
+)
 _PRIVATE: Final = 0o600
 
 
@@ -77,7 +81,7 @@ class DemoPlan:
 
     @property
     def client_url(self) -> str:
-        """A redirect address on a free port, for whoever drives the demo's client with software of their own."""
+        """A redirect address on a free port, for whoever drives the demo's client with other software."""
         return f"http://127.0.0.1:{self.client_port}/callback"
 
 
@@ -207,7 +211,7 @@ def _create_keys(keyring_url: str, root_file: Path, passphrase: str, now: dateti
         keyring = Keyring(database, LocalProvider(root_file, passphrase))
         keyring.create(now)
         keyring.unlock()
-        for name, kind in _SERVICE_KEYS:
+        for name, kind in _SERVICE_KEYS.items():
             keyring.ensure_service_key(name, kind, now)
     finally:
         database.close()

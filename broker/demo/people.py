@@ -14,13 +14,31 @@ INSTITUTION: Final = "11100079"
 
 ORGANISATIONS: Final = (
     NewOrganisation(
-        HOSPITAL, "서울한빛병원", "Seoul Hanbit Hospital", "220-81-62517", "privacy@hospital.example", False, True
+        organisation_id=HOSPITAL,
+        name_ko="서울한빛병원",
+        name_en="Seoul Hanbit Hospital",
+        registration_number="220-82-10073",
+        contact="privacy@hospital.example",
+        is_recipient=False,
+        is_holder=True,
     ),
     NewOrganisation(
-        REGISTER, "보험계약정보원", "Insurance Register", "120-81-47521", "privacy@register.example", False, True
+        organisation_id=REGISTER,
+        name_ko="보험계약정보원",
+        name_en="Insurance Register",
+        registration_number="120-81-47521",
+        contact="privacy@register.example",
+        is_recipient=False,
+        is_holder=True,
     ),
     NewOrganisation(
-        INSURER, "한빛손해보험", "Hanbit Insurance", "116-82-00276", "privacy@hanbit.example", True, False
+        organisation_id=INSURER,
+        name_ko="한빛손해보험",
+        name_en="Hanbit Insurance",
+        registration_number="116-82-00276",
+        contact="privacy@hanbit.example",
+        is_recipient=True,
+        is_holder=False,
     ),
 )
 

@@ -127,7 +127,7 @@ def suspend(session: Session, client_id: str) -> None:
 
 
 def _row(session: Session, client_id: str) -> Client:
-    row = session.get(Client, client_id)
+    row = session.get(Client, client_id) if _CLIENT_ID.fullmatch(client_id) else None
     if row is None:
         raise UnknownClientError(client_id)
     return row

@@ -35,7 +35,7 @@ async def read_own_form(request: Request, installation: Installed) -> FormData:
     claims = _claims_of_browser(request, issuer)
     if not all(claims):
         raise CrossSiteError
-    form = await read_form(request, installation)
+    form = await read_form(request, installation) if _has_body(request) else FormData({})
     # A client that says nothing about where the form came from must show that it has read our form.
     if not claims and not _bears_token(request, form, cookie_name(issuer)):
         raise CrossSiteError
@@ -57,6 +57,11 @@ def _claims_of_browser(request: Request, issuer: str) -> list[bool]:
             origin == issuer or (bool(own_host) and origin == f"{urlsplit(issuer).scheme}://{own_host}")
         )
     return claims
+
+
+def _has_body(request: Request) -> bool:
+    """Whether there is a body to read (RFC 9112 section 6.3): a button alone sends none."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
 
 
 def _bears_token(request: Request, form: FormData, cookie: str) -> bool:

@@ -50,7 +50,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def environ(sqlite_databases: Databases, sqlite_installation: Installation, tmp_path: Path, elsewhere: Path) -> dict[str, str]:
+def environ(
+    sqlite_databases: Databases, sqlite_installation: Installation, tmp_path: Path, elsewhere: Path
+) -> dict[str, str]:
     """The environment of an installation that is set up."""
     for name, kind in SERVICE_KEYS.items():
         sqlite_installation.keyring.ensure_service_key(name, kind, sqlite_installation.clock())

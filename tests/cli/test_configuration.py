@@ -5,7 +5,13 @@ from tests.installation import PASSPHRASE
 
 
 def test_check_names_every_fault_and_ends_with_one(environ: dict[str, str]) -> None:
-    ran = run({**environ, "MYDATA__SERVER__PORT": "x", "MYDATA__LOG__LEVEL": "loud"}, "config", "check", "-o", "json")
+    ran = run(
+        {**environ, "MYDATA__SERVER__PORT": "x", "MYDATA__LOG__LEVEL": "loud"},
+        "config",
+        "check",
+        "-o",
+        "json",
+    )
     assert ran.code == 1
     assert {fault["setting"] for fault in ran.json()} == {"server.port", "log.level"}
 
@@ -15,7 +21,11 @@ def test_check_of_a_right_one_is_empty(mydata: Mydata) -> None:
 
 
 def test_show_masks_secrets_and_tells_sources(mydata: Mydata) -> None:
-    for ran in (mydata("config", "show"), mydata("config", "show", "--sources"), mydata("config", "show", "-o", "json")):
+    for ran in (
+        mydata("config", "show"),
+        mydata("config", "show", "--sources"),
+        mydata("config", "show", "-o", "json"),
+    ):
         assert ran.code == 0
         assert PASSPHRASE not in ran.out
         assert "keyring.passphrase" in ran.out

@@ -25,6 +25,7 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 
 EVERY = dict(commands(get_command(build_program())))
 PROMISED = {
+    ("demo",),
     ("serve",),
     ("worker",),
     ("migrate",),

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from threading import Barrier
 from typing import Any, Final
 
@@ -36,9 +35,15 @@ RECIPIENT: Final = "hanbit-insurance"
 CLIENT: Final = "hanbit-claims"
 PATIENT_NO: Final = "P-0001"
 ORGANISATIONS: Final = (
-    NewOrganisation(HOSPITAL, "서울한빛병원", "Seoul Hanbit Hospital", "220-82-10073", "h@a.example", False, True),  # noqa: FBT003 - a table
-    NewOrganisation(REGISTER, "보험계약정보원", "Policy Register", "104-82-00001", "r@a.example", False, True),  # noqa: FBT003 - a table
-    NewOrganisation(RECIPIENT, "한빛손해보험", "Hanbit Insurance", "104-81-00001", "i@a.example", True, False),  # noqa: FBT003 - a table
+    NewOrganisation(
+        HOSPITAL, "서울한빛병원", "Seoul Hanbit Hospital", "220-82-10073", "h@a.example", False, True
+    ),
+    NewOrganisation(
+        REGISTER, "보험계약정보원", "Policy Register", "104-82-00001", "r@a.example", False, True
+    ),
+    NewOrganisation(
+        RECIPIENT, "한빛손해보험", "Hanbit Insurance", "104-81-00001", "i@a.example", True, False
+    ),
 )
 
 
@@ -82,14 +87,20 @@ class Office:
         signature = lifecycle.Signature(grant_id, self.subject_id, frozenset(granted), digest, "ko")
         return self.sign(signature)
 
-    def sign(self, signature: lifecycle.Signature, purpose: Purpose | None = None) -> lifecycle.Given:
+    def sign(
+        self,
+        signature: lifecycle.Signature,
+        *,
+        purpose: Purpose | None = None,
+        sign_receipt: lifecycle.ReceiptSigner | None = None,
+    ) -> lifecycle.Given:
         with self.work() as work:
             return lifecycle.give(
                 work,
                 self.keyring,
                 signature,
                 purpose=purpose or self.purpose,
-                sign_receipt=self.sign_receipt,
+                sign_receipt=sign_receipt or self.sign_receipt,
                 now=self.clock(),
             )
 
@@ -233,5 +244,3 @@ def at_once(*steps: Callable[[], object]) -> list[str]:
 
     with ThreadPoolExecutor(len(steps)) as threads:
         return list(threads.map(run, steps))
-
-

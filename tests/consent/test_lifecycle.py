@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import product
 from typing import Final
 
@@ -10,19 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 
+from consent.collection import unlink
 from consent.errors import (
-    ConsentError,
     InvalidTermsError,
     NotFoundError,
     NoticeChangedError,
+    ReceiptInvalidError,
     RequiredItemMissingError,
     UnknownOrganisationError,
     WrongStateError,
 )
-from consent.lifecycle import Given, Signature, expire, lock
+from consent.lifecycle import Given, Signature, expire, lock, withdraw
 from consent.models import ConsentCompartment, ConsentVersion, Duty
-from consent.outbox import DutyKind
 from consent.organisations import suspend
+from consent.outbox import DutyKind
 from consent.purposes import Purpose
 from consent.receipt_signature import verify_receipt
 from consent.versions import open_terms
@@ -185,7 +187,7 @@ def test_a_notice_that_changed_after_it_was_shown_is_refused(sqlite_office: Offi
     raw = sqlite_office.purpose.model_dump(mode="json")
     revised = Purpose.model_validate(raw | {"notice": raw["notice"] | {"revision": "2026-12-24"}})
     with pytest.raises(NoticeChangedError):
-        sqlite_office.sign(signature_for(sqlite_office, grant_id), revised)
+        sqlite_office.sign(signature_for(sqlite_office, grant_id), purpose=revised)
 
 
 def test_the_text_of_another_purpose_is_refused(sqlite_office: Office) -> None:
@@ -193,7 +195,7 @@ def test_the_text_of_another_purpose_is_refused(sqlite_office: Office) -> None:
     other = sqlite_office.purpose.model_copy(update={"code": "insurance.other"})
     signature = replace(signature_for(sqlite_office, grant_id), notice_digest=other.notice_digest("ko"))
     with pytest.raises(NoticeChangedError):
-        sqlite_office.sign(signature, other)
+        sqlite_office.sign(signature, purpose=other)
 
 
 def test_a_required_item_cannot_be_left_off(sqlite_office: Office) -> None:
@@ -248,16 +250,166 @@ def test_a_person_who_was_erased_cannot_be_asked(sqlite_office: Office) -> None:
         sqlite_office.request()
 
 
-def test_a_receipt_that_cannot_be_signed_leaves_no_consent(sqlite_office: Office) -> None:
-    class SignerGoneError(ConsentError):
-        pass
+def fail_to_sign(_: object) -> str:
+    raise ReceiptInvalidError
 
-    def fail(_: object) -> str:
-        raise SignerGoneError
 
-    broken = OfficeWithSigner(sqlite_office, fail)
-    grant_id = sqlite_office.request()
-    with pytest.raises(SignerGoneError):
-        broken.give(grant_id)
-    assert sqlite_office.event_types(grant_id) == [EventType.CONSENT_REQUESTED]
-    assert sqlite_office.consent(grant_id).version_number == 0
+def test_a_receipt_that_cannot_be_signed_leaves_no_consent(office: Office) -> None:
+    grant_id = office.request()
+    with pytest.raises(ReceiptInvalidError):
+        office.sign(signature_for(office, grant_id), sign_receipt=fail_to_sign)
+    assert office.event_types(grant_id) == [EventType.CONSENT_REQUESTED]
+    assert office.consent(grant_id).version_number == 0
+
+
+def test_what_an_attempt_that_failed_had_shared_does_not_outlive_the_next_one(office: Office) -> None:
+    grant_id = office.request()
+    with pytest.raises(ReceiptInvalidError):
+        office.sign(signature_for(office, grant_id), sign_receipt=fail_to_sign)
+    given = office.give(grant_id, [BILL])
+    assert office.shares(grant_id) == compartments(office, given)
+
+
+# Giving: what it makes
+
+
+def test_a_request_keeps_what_was_asked_and_opens_nothing(office: Office) -> None:
+    terms = terms_with()
+    grant_id = office.request(terms)
+    consent = office.consent(grant_id)
+    asked = version(office, f"{grant_id}.0")
+    assert (consent.state, consent.change_count, consent.version_number) == (ConsentState.REQUESTED, 0, 0)
+    assert (consent.valid_from, consent.valid_until) == (terms.access.valid_from, terms.access.valid_until)
+    assert open_terms(office.keyring, office.subject_id, asked) == terms
+    assert asked.terms_digest == terms.digest()
+    assert asked.receipt_sealed is None
+    assert office.shares(grant_id) == set()
+
+
+def test_giving_makes_a_share_for_every_granted_item_of_every_named_holder(office: Office) -> None:
+    given = office.agree(granted=[BILL])
+    expected = {
+        (given.version_id, office.keyring.compartment_id(office.subject_id, holder, BILL))
+        for holder in (HOSPITAL, REGISTER)
+    }
+    assert office.shares(given.grant_id) == compartments(office, given) == expected
+
+
+def test_without_named_holders_the_linked_ones_are_shared(office: Office) -> None:
+    office.link(HOSPITAL, "1")
+    office.link(HOSPITAL, "2")
+    ended = office.link(REGISTER, "1")
+    with office.work() as work:
+        unlink(work, office.keyring, ended, office.subject_id, office.clock())
+    given = office.agree(terms_with({"holders": ABSENT}), [BILL])
+    expected = {(given.version_id, office.keyring.compartment_id(office.subject_id, HOSPITAL, BILL))}
+    assert office.shares(given.grant_id) == compartments(office, given) == expected
+
+
+def test_giving_keeps_the_narrowed_terms_beside_what_was_asked(office: Office) -> None:
+    given = office.agree(granted=[BILL])
+    agreed, asked = version(office, given.version_id), version(office, f"{given.grant_id}.0")
+    opened = open_terms(office.keyring, office.subject_id, agreed)
+    assert opened == given.terms
+    assert [item.record_type for item in opened.items] == [BILL]
+    assert agreed.terms_digest == given.terms.digest() != asked.terms_digest
+    assert open_terms(office.keyring, office.subject_id, asked) == terms_with()
+
+
+def test_the_receipt_says_what_was_agreed(office: Office) -> None:
+    given = office.agree(granted=[BILL])
+    claims = verify_receipt(given.receipt_jws, office.receipt_jwks())
+    assert claims["grant_id"] == given.grant_id
+    assert claims["version"] == 1
+    assert claims["terms"] == given.terms.to_detail()
+    assert claims["holders"] == sorted([HOSPITAL, REGISTER])
+    assert claims["notice"]["sha256"] == office.purpose.notice_digest("ko").hex()
+    assert office.subject_id not in str(claims)
+
+
+def test_the_event_of_giving_holds_the_terms_sealed_and_not_in_its_facts(office: Office) -> None:
+    given = office.agree()
+    event = office.timeline(given.grant_id)[-1]
+    assert event.detail["terms"] == given.terms.to_detail()
+    assert event.detail["notice"] == office.purpose.notice_digest("ko").hex()
+    assert event.facts == {"change": 1}
+
+
+# Ending
+
+
+@pytest.mark.parametrize("step", ["withdraw", "fulfil", "expire"])
+def test_an_end_takes_the_shares_away_and_owes_it_once_more(office: Office, step: str) -> None:
+    given = office.agree()
+    other = office.agree()
+    take(office, step, given.grant_id)
+    assert office.shares(given.grant_id) == set()
+    assert office.shares(other.grant_id) == compartments(office, other)
+    assert [(duty.kind, duty.target, duty.done_at) for duty in duties(office)] == [
+        (DutyKind.DESTROY_SHARES, given.grant_id, None)
+    ]
+    assert office.consent(given.grant_id).ended_at is not None
+
+
+def test_an_end_that_is_rolled_back_leaves_consent_log_and_shares(office: Office) -> None:
+    given = office.agree()
+    shares, size = office.shares(given.grant_id), office.log_size()
+    with pytest.raises(ReceiptInvalidError), office.work() as work:
+        withdraw(work, office.keyring, given.grant_id, office.subject_id, office.clock())
+        fail_to_sign(None)
+    assert office.consent(given.grant_id).state == ConsentState.GIVEN
+    assert (office.shares(given.grant_id), office.log_size(), duties(office)) == (shares, size, [])
+
+
+def test_a_refusal_shares_nothing_and_owes_nothing(office: Office) -> None:
+    grant_id = consent_in(office, ConsentState.REFUSED)
+    assert (office.shares(grant_id), duties(office)) == (set(), [])
+    assert office.consent(grant_id).ended_at == office.clock()
+
+
+# At the same time
+
+
+@pytest.mark.parametrize(
+    ("state", "first", "second"),
+    [
+        (ConsentState.REQUESTED, "give", "give"),
+        (ConsentState.REQUESTED, "give", "refuse"),
+        (ConsentState.REQUESTED, "refuse", "refuse"),
+        (ConsentState.GIVEN, "fulfil", "fulfil"),
+        (ConsentState.GIVEN, "fulfil", "expire"),
+    ],
+)
+def test_of_two_steps_at_once_one_happens(
+    office: Office, state: ConsentState, first: str, second: str
+) -> None:
+    office.sign_receipt({})  # the receipt key is there
+    grant_id = consent_in(office, state)
+    before = office.event_types(grant_id)
+    outcomes = at_once(*(partial(take, office, step, grant_id) for step in (first, second)))
+    assert sorted(outcomes) == ["WrongStateError", "done"]
+    winner = (first, second)[outcomes.index("done")]
+    assert office.consent(grant_id).state == MOVES[state, winner]
+    assert office.event_types(grant_id) == [*before, EVENT_OF_STEP[winner]]
+
+
+def test_withdrawing_in_many_threads_is_one_withdrawal(office: Office) -> None:
+    given = office.agree()
+    outcomes = at_once(*[partial(office.withdraw, given.grant_id)] * 4)
+    assert outcomes == ["done"] * 4
+    assert office.event_types(given.grant_id)[2:] == [EventType.CONSENT_WITHDRAWN]
+    assert office.consent(given.grant_id).change_count == 2
+    assert len(duties(office)) == 1
+
+
+def test_withdrawing_while_giving_leaves_no_share_behind(office: Office) -> None:
+    office.sign_receipt({})
+    grant_id = office.request()
+    outcomes = at_once(partial(office.give, grant_id), partial(office.withdraw, grant_id))
+    state = office.consent(grant_id).state
+    assert outcomes[0] == "done"
+    if outcomes[1] == "done":
+        assert (state, office.shares(grant_id)) == (ConsentState.WITHDRAWN, set())
+    else:
+        assert state == ConsentState.GIVEN
+        assert len(office.shares(grant_id)) == 4

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from broker.db import transaction
+from broker.errors import install_error_handlers
 from broker.installation import Installation
 from broker.oauth import clients
 from broker.oauth.clients import ClientRegistration
@@ -38,11 +39,7 @@ def made(bare: Installation, clock: Clock) -> Iterator[World]:
     app = FastAPI()
     app.state.installation = installation
     app.include_router(create_router())
-    from starlette.responses import PlainTextResponse
-
-    from broker.oauth.errors import AuthorizationPageError
-
-    app.add_exception_handler(AuthorizationPageError, lambda r, e: PlainTextResponse(str(e), 400))
+    install_error_handlers(app)
     with serving(app, ISSUER) as http:
         insurer = Recipient(http, clock, "insurer-claims", REDIRECT_URI)
         stranger = Recipient(http, clock, "other-app", OTHER_REDIRECT_URI)

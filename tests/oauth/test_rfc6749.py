@@ -1,4 +1,4 @@
-"""Codes, refresh tokens and a client's own tokens: each bound, each ended with what it stands for (RFC 6749)."""
+"""Codes, refresh tokens and a client's own tokens: bound, and ended with what they stand for (RFC 6749)."""
 
 import logging
 from datetime import timedelta

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.errors import SourceRefusedError
+from connectors.services.indemnity.claim import compute
 from connectors.sources import hospital
 from connectors.sources.base import SourceFault, SourceRecord
 from connectors.sources.catalog import all_sources, source_of
@@ -180,6 +181,11 @@ def test_commas_may_stand_or_not(tmp_path: Path, bills: Lines, amount: str) -> N
     assert faults(tmp_path, bills) == {("$.MINAP_AMT", "payments_add_up")}
 
 
+def test_what_comes_from_the_header_is_named_by_our_path(tmp_path: Path, bills: Lines) -> None:
+    results = read(saved(tmp_path, [bills[0] | {"addr": "x" * 201}, bills[1]]))
+    assert results == [SourceFault("edited.jsonl", "line 2", "$.institution.address", "maxLength")]
+
+
 def test_totals_that_do_not_add_up(tmp_path: Path, bills: Lines) -> None:
     bills[1]["TOT_AMT"] = "1"
     assert faults(tmp_path, bills) == {("$.TOT_AMT", "total_adds_up")}
@@ -255,6 +261,15 @@ class TestTheDemo:
         assert len(november) == 3
         assert {bill["institution"]["hira_code"] for bill in november} == {"11100079"}
         assert {bill["care_type"] for bill in november} == {"outpatient"}
+
+    def test_the_first_persons_claim_needs_nobody_to_look_at_it(self, tmp_path: Path) -> None:
+        exports = write_exports(tmp_path)
+        records = [one for path in exports for one in read(path) if isinstance(one, SourceRecord)]
+        own = [record.data for record in records if record.patient_no in {"P-0001", "M-0001"}]
+        *bills, policy = own
+        claim = compute(policy, bills)
+        assert (claim.status, len(bills)) == ("approved", 12)
+        assert claim.payable > 0
 
     def test_the_same_seed_gives_the_same_bytes_and_another_another(self, tmp_path: Path) -> None:
         one, two, other = (

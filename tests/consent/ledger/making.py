@@ -41,6 +41,11 @@ def made_key(origin: str = ORIGIN) -> NoteKey:
     return NoteKey(pem_of(Ed25519PrivateKey.generate()), origin)
 
 
+def fixed_key() -> NoteKey:
+    """The same key in every process: for what names a test case, which workers must agree on."""
+    return NoteKey(pem_of(Ed25519PrivateKey.from_private_bytes(bytes(range(32)))), ORIGIN)
+
+
 def pem_of(key: Ed25519PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 

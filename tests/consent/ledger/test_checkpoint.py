@@ -22,7 +22,7 @@ from consent.ledger.models import LedgerCheckpoint, LedgerEntry, LedgerHead
 from consent.ledger.notes import Checkpoint
 from consent.ledger.tree import EMPTY_ROOT, extend, leaf_hash, root
 from consent.ledger.verify.note import open_checkpoint, parse_vkey
-from tests.consent.ledger.making import NOW, ORIGIN, fill, made_entry, made_key, pem_of, sign
+from tests.consent.ledger.making import NOW, ORIGIN, fill, fixed_key, made_entry, made_key, pem_of, sign
 from tests.databases import Databases
 
 
@@ -179,7 +179,7 @@ def test_a_refusal_signs_nothing(databases: Databases) -> None:
         assert newest_checkpoint(session) == first
 
 
-GOOD = made_key().sign(7, bytes(32)).note
+GOOD = fixed_key().sign(7, bytes(32)).note
 
 
 @pytest.mark.parametrize(

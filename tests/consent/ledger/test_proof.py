@@ -16,7 +16,7 @@ from consent.ledger.verify import (
     verify_consistency,
     verify_proof,
 )
-from tests.consent.ledger.making import ORIGIN, fill, made_entry, made_key, sign
+from tests.consent.ledger.making import ORIGIN, fill, fixed_key, made_entry, made_key, sign
 from tests.databases import Databases
 
 
@@ -68,7 +68,7 @@ def test_the_log_is_proven_to_have_only_grown(databases: Databases) -> None:
                 assert verify_consistency((old, roots[old]), (new, roots[new]), path=path)
 
 
-KEY = made_key()
+KEY = fixed_key()
 ENTRY = b"the entry"
 
 

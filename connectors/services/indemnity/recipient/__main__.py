@@ -5,16 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import httpx
 import uvicorn
 
+from connectors.http import Limits, OutboundClient
 from connectors.services.indemnity.recipient.app import create_insurer
 from connectors.services.indemnity.recipient.broker_client import BrokerClient
 from connectors.services.indemnity.recipient.configuration import load_configuration
 from connectors.services.indemnity.recipient.desk import Desk
 from connectors.services.indemnity.recipient.store import Store
 
-_TIMEOUT_SECONDS: Final = 10.0
 _ARGUMENTS: Final = 2
 
 
@@ -25,7 +24,10 @@ def main(arguments: list[str]) -> int:
         return 2
     configuration = load_configuration(Path(arguments[1]))
     store = Store(configuration.store)
-    with httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=False) as http:
+    # One attempt: a repeated request needs a proof of its own, so repeating is the desk's business.
+    limits = Limits(attempts=1)
+    is_local = configuration.issuer.startswith("http://")
+    with OutboundClient(limits, allow_loopback=is_local) as http:
         desk = Desk(configuration, store, BrokerClient(configuration, http), _now)
         uvicorn.run(
             create_insurer(configuration, store, desk),

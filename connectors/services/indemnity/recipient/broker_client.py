@@ -1,4 +1,4 @@
-"""The insurer's side of OAuth: PAR, code, DPoP, private_key_jwt (RFC 9126, 6749, 9449, 7523), and the pulls."""
+"""The insurer's side of OAuth (RFC 9126, 6749, 9449, 7523), and its pulls, decisions, acknowledgements."""
 
 import base64
 import hashlib
@@ -10,10 +10,10 @@ from hmac import compare_digest
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import httpx
 import orjson
 import rfc8785
 
+from connectors.http import OutboundClient
 from connectors.services.indemnity.recipient.configuration import Configuration
 from vault.jose import Jwk, public_jwk, sign_with_jwk
 
@@ -66,7 +66,7 @@ class Delivered:
 class BrokerClient:
     """Speaks to one broker as one client. Stateless: every call makes its own proof."""
 
-    def __init__(self, configuration: Configuration, http: httpx.Client) -> None:
+    def __init__(self, configuration: Configuration, http: OutboundClient) -> None:
         self._configuration = configuration
         self._http = http
 
@@ -176,16 +176,15 @@ class BrokerClient:
     def _send(
         self, method: str, path: str, *, headers: Mapping[str, str], content: bytes = b""
     ) -> dict[str, Any]:
-        answer = self._http.request(
-            method, self._configuration.issuer + path, headers=dict(headers), content=content
-        )
+        url = self._configuration.issuer + path
+        answer = self._http.request(method, url, headers=headers, body=content)
         try:
-            body = answer.json()
-        except ValueError:
+            body = orjson.loads(answer.body)
+        except orjson.JSONDecodeError:
             body = {}
-        if not answer.is_success or not isinstance(body, dict):
+        if not 200 <= answer.status < 300 or not isinstance(body, dict):  # noqa: PLR2004 - RFC 9110 section 15.3
             code = body.get("code") or body.get("error") if isinstance(body, dict) else None
-            raise BrokerRefusedError(answer.status_code, str(code or "unreadable_answer"))
+            raise BrokerRefusedError(answer.status, str(code or "unreadable_answer"))
         return body
 
 

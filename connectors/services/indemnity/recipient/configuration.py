@@ -58,7 +58,7 @@ def load_configuration(path: Path) -> Configuration:
 def asked_terms(
     *, issuer: str, purpose: str, institution: str, holders: tuple[str, ...], now: datetime
 ) -> dict[str, Any]:
-    """The `mydata_consent` object that this insurer asks for: bills of 90 days from one hospital, and the policy."""
+    """The `mydata_consent` object that this insurer asks for: 90 days of one hospital's bills, the policy."""
     seoul = now.astimezone(UTC) + timedelta(hours=9)
     first, last = (seoul - timedelta(days=90)).date(), seoul.date()
     period = {"from": first.isoformat(), "to": last.isoformat()}

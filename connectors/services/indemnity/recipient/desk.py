@@ -1,4 +1,4 @@
-"""The claims desk: takes a case from the person's consent to the acknowledged delivery, one durable step at a time."""
+"""The claims desk: takes a case from consent to acknowledgement, one durable step at a time."""
 
 import hashlib
 import sqlite3

@@ -119,10 +119,11 @@ class Store:
         self, case_id: str, claim_no: str, claim: Mapping[str, Any], bills: Sequence[Mapping[str, Any]]
     ) -> None:
         """File the claim and take its visits, all or nothing. IntegrityError: another case was faster."""
+        visits = sorted({_visit(bill) for bill in bills})
         with self._transaction() as connection:
             connection.executemany(
                 "INSERT INTO claimed_visit (institution, bill_no, case_id) VALUES (?, ?, ?)",
-                [(*_visit(bill), case_id) for bill in bills],
+                [(*visit, case_id) for visit in visits],
             )
             connection.execute(
                 "UPDATE claim_case SET state = ?, claim_no = ?, claim = ? WHERE case_id = ?",

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.services.indemnity.claim import Claim, ClaimLine, compute
-from connectors.services.indemnity.purpose import purpose
 from connectors.services.indemnity.rules import Rules
 from vault.identifiers import INSTITUTION_GRADES
 from vault.record_types.catalogue import Catalogue
@@ -20,6 +20,13 @@ POLICY: dict[str, Any] = dict(CATALOGUE.get("insurance.indemnity_policy").exampl
 LATER: dict[str, Any] = {"period": {"from": "2026-11-11", "to": "2026-11-11"}}
 SOME_COVERAGES = ["covered_illness", "noncovered_illness"]
 GRANTED = ("institution", "period", "lines", "totals", "bill_no", "care_type", "issue_date")
+
+
+def purpose() -> dict[str, Any]:
+    """The purpose declaration, as the broker reads it."""
+    text = files("connectors.services.indemnity").joinpath("purpose.json").read_text(encoding="utf-8")
+    declared: dict[str, Any] = json.loads(text)
+    return declared
 
 
 def line(category: str = "laboratory", **amounts: int) -> dict[str, Any]:

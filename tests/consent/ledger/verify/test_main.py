@@ -44,6 +44,7 @@ def test_could_not_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_verified(
     exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delitem(sys.modules, "consent.ledger.verify.__main__")  # as in a process that starts with it
     monkeypatch.setattr(sys, "argv", ["verify", str(exported), "--vkey", KEY.vkey])
     with pytest.raises(SystemExit) as caught:
         runpy.run_module("consent.ledger.verify", run_name="__main__")

@@ -14,7 +14,7 @@ from tests.consent.ledger.making import ORIGIN, made_key
 
 ROOT = bytes(range(32))
 ROOT_TEXT = base64.b64encode(ROOT).decode()
-PRIVATE = Ed25519PrivateKey.generate()
+PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(32))
 PUBLIC = b"\x01" + PRIVATE.public_key().public_bytes_raw()
 KEY_ID = hashlib.sha256(ORIGIN.encode() + b"\n" + PUBLIC).digest()[:4]
 VKEY = f"{ORIGIN}+{KEY_ID.hex()}+{base64.b64encode(PUBLIC).decode()}"
@@ -90,7 +90,7 @@ def test_a_good_checkpoint() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "three lines"),
+        ("\n", "three lines"),
         (f"{ORIGIN}\n", "three lines"),
         (f"{ORIGIN}\n7\n", "three lines"),
         (f"{ORIGIN}\n\n{ROOT_TEXT}\n", "empty one"),
