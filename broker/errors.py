@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from broker.api.errors import ApiTokenError, AuditorNeededError, ScopeMissingError
 from broker.deps import BadFormError, BodyTooLargeError
 from broker.lane.pulls import OverloadedError
 from broker.logs import TRACE_HEADER
@@ -39,7 +40,9 @@ RenderPage = Callable[[Request, int, str, str], Response]
 Finding = tuple[str, str]  # (path, rule), never a value
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+_SIGN_IN: Final = MappingProxyType({"WWW-Authenticate": 'Cookie realm="auditor"'})  # no standard names this
 _RETRY_AFTER: Final = MappingProxyType({"Retry-After": "1"})
+_ALGORITHMS: Final = "ES256 PS256 EdDSA"
 _SERVER_ERROR: Final = 500
 _log: Final = logging.getLogger(__name__)
 
@@ -59,10 +62,12 @@ _ERASED: Final = Answer(410, "erased", "The data was erased; nobody can read it 
 _BUSY: Final = Answer(
     503, "overloaded", "Too much is going on, or the database is away. Try again.", _RETRY_AFTER
 )
-_FOREIGN_TOKEN: Final = Answer(401, "invalid_token", "The token is not acceptable.")
-_BAD_PROOF: Final = Answer(
-    401, "invalid_dpop_proof", "The DPoP proof is not acceptable (RFC 9449 section 4.3)."
-)
+
+
+def _unproven(code: str, detail: str) -> Answer:
+    # RFC 9110 section 15.5.2: a 401 bears a challenge; RFC 9449 section 7.1: its form.
+    return Answer(401, code, detail, {"WWW-Authenticate": f'DPoP error="{code}", algs="{_ALGORITHMS}"'})
+
 
 ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
     {
@@ -80,7 +85,7 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
             404, "unknown_record_type", "The catalogue has no such record type."
         ),
         vault.RecordInvalidError: Answer(422, "record_invalid", "The record breaks rules of its type."),
-        vault.UntrustedTokenError: _FOREIGN_TOKEN,
+        vault.UntrustedTokenError: _unproven("invalid_token", "The token is not acceptable."),
         vault.SourceKeyTakenError: Answer(
             409, "source_key_taken", "The key names another person's record already."
         ),
@@ -125,6 +130,11 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         MissingDataError: _INTERNAL,
         RefusedValueError: _INTERNAL,
         # broker
+        ApiTokenError: _unproven("invalid_token", "There is no token, or it opens nothing for you."),
+        ScopeMissingError: Answer(403, "insufficient_scope", "The token does not bear this call's scope."),
+        AuditorNeededError: Answer(
+            401, "auditor_needed", "This is for auditors who are signed in.", _SIGN_IN
+        ),
         BadFormError: Answer(400, "bad_form", "The body is no urlencoded form in UTF-8."),
         BodyTooLargeError: Answer(413, "body_too_large", "The body is larger than this broker takes."),
         ConfigurationError: _INTERNAL,
@@ -132,7 +142,7 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         PageError: Answer(PageError.status, PageError.code),  # each page error has its own, see `answer_to`
         NewerDatabaseError: _INTERNAL,
         oauth.OAuthError: Answer(400, "invalid_request"),
-        oauth.InvalidProofError: _BAD_PROOF,
+        oauth.InvalidProofError: _unproven("invalid_dpop_proof", "The DPoP proof is not acceptable."),
         oauth.AuthorizationPageError: Answer(
             400, "invalid_request", "The request cannot go back to who sent it."
         ),
@@ -170,11 +180,10 @@ def problem(answer: Answer, *, trace_id: str, errors: Sequence[Finding] = ()) ->
         "status": answer.status,
         "code": answer.code,
         "trace_id": trace_id,
+        "errors": [{"path": path, "rule": rule} for path, rule in errors],
     }
     if answer.detail is not None:
         body["detail"] = answer.detail
-    if errors:
-        body["errors"] = [{"path": path, "rule": rule} for path, rule in errors]
     headers = {**answer.headers, TRACE_HEADER: trace_id}
     return JSONResponse(body, status_code=answer.status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
 

@@ -18,7 +18,7 @@ RESOURCE_PATHS: Final = ("/v1/records", "/v1/deliveries")
 _MAX_CHARACTERS: Final = 20_000
 _MAX_DESCRIPTION: Final = 500
 
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 
 def read_details(call: Call, client: RegisteredClient) -> Terms:
@@ -36,7 +36,8 @@ def read_details(call: Call, client: RegisteredClient) -> Terms:
         _check_purpose(terms, call, client)
         _check_holders(terms, call.session)
     except InvalidTermsError as error:
-        _log.info("authorization details refused: client=%s faults=%d", client.client_id, len(error.faults))
+        fields = {"client_id": client.client_id, "count": len(error.faults)}
+        _log.info("authorization details refused", extra=fields)
         raise _refused(str(error)) from error
     except UnknownOrganisationError as error:
         raise _refused("holders: not all of them are holders here") from error

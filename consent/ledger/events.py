@@ -37,7 +37,7 @@ class Event:
                 facts=content["facts"],
                 commitment=base64.urlsafe_b64decode(content["c"] + "="),
             )
-            rewritten = event._rewritten()  # noqa: SLF001 - our own class
+            rewritten = event._rewritten()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LeafInvalidError from error
         if rewritten != leaf:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from broker.api.errors import ApiTokenError, AuditorNeededError
 from broker.deps import BadFormError, BodyTooLargeError
 from broker.errors import ANSWERS, answer_to, install_error_handlers
 from broker.logs import TraceMiddleware
@@ -126,6 +127,13 @@ def test_an_error_is_answered_by_its_row(error: Exception, status: int, code: st
     got = answer(raising(error))
     assert (got.status_code, got.json()["code"], got.json()["status"]) == (status, code, status)
     assert got.json()["type"] == f"urn:mydata:problem:{code}"
+
+
+@pytest.mark.parametrize("error", [ApiTokenError(), InvalidProofError("no jti"), AuditorNeededError()])
+def test_whoever_is_not_proven_gets_a_challenge(error: Exception) -> None:
+    got = answer(raising(error))
+    assert got.status_code == 401
+    assert got.headers["www-authenticate"].split()[0] in {"DPoP", "Cookie"}
 
 
 def test_a_subclass_that_has_no_row_takes_the_nearest_one() -> None:

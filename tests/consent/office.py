@@ -34,16 +34,21 @@ from vault.store import PutResult
 RECIPIENT: Final = "hanbit-insurance"
 CLIENT: Final = "hanbit-claims"
 PATIENT_NO: Final = "P-0001"
-ORGANISATIONS: Final = (
+ORGANISATIONS: Final = tuple(
     NewOrganisation(
-        HOSPITAL, "서울한빛병원", "Seoul Hanbit Hospital", "220-82-10073", "h@a.example", False, True
-    ),
-    NewOrganisation(
-        REGISTER, "보험계약정보원", "Policy Register", "104-82-00001", "r@a.example", False, True
-    ),
-    NewOrganisation(
-        RECIPIENT, "한빛손해보험", "Hanbit Insurance", "104-81-00001", "i@a.example", True, False
-    ),
+        organisation_id=organisation_id,
+        name_ko=name_ko,
+        name_en=name_en,
+        registration_number=number,
+        contact=f"privacy@{organisation_id}.example",
+        is_recipient=organisation_id == RECIPIENT,
+        is_holder=organisation_id != RECIPIENT,
+    )
+    for organisation_id, name_ko, name_en, number in (
+        (HOSPITAL, "서울한빛병원", "Seoul Hanbit Hospital", "220-82-10073"),
+        (REGISTER, "보험계약정보원", "Policy Register", "104-82-00001"),
+        (RECIPIENT, "한빛손해보험", "Hanbit Insurance", "104-81-00001"),
+    )
 )
 
 

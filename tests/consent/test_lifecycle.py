@@ -90,6 +90,16 @@ def compartments(office: Office, given: Given) -> set[tuple[str, str]]:
     return {(row.version_id, row.compartment_id) for row in rows if row.version_id == given.version_id}
 
 
+def fail_to_sign(_: object) -> str:
+    raise ReceiptInvalidError
+
+
+def withdraw_and_fail(office: Office, grant_id: str) -> None:
+    with office.work() as work:
+        withdraw(work, office.keyring, grant_id, office.subject_id, office.clock())
+        fail_to_sign(None)
+
+
 # The state machine
 
 
@@ -170,7 +180,7 @@ def stored_has_ended(state: str) -> bool:
     return state not in {ConsentState.REQUESTED, ConsentState.GIVEN}
 
 
-# Giving: refused
+# What cannot be given
 
 
 def test_signing_another_text_is_refused(sqlite_office: Office) -> None:
@@ -250,10 +260,6 @@ def test_a_person_who_was_erased_cannot_be_asked(sqlite_office: Office) -> None:
         sqlite_office.request()
 
 
-def fail_to_sign(_: object) -> str:
-    raise ReceiptInvalidError
-
-
 def test_a_receipt_that_cannot_be_signed_leaves_no_consent(office: Office) -> None:
     grant_id = office.request()
     with pytest.raises(ReceiptInvalidError):
@@ -270,7 +276,7 @@ def test_what_an_attempt_that_failed_had_shared_does_not_outlive_the_next_one(of
     assert office.shares(grant_id) == compartments(office, given)
 
 
-# Giving: what it makes
+# What giving makes
 
 
 def test_a_request_keeps_what_was_asked_and_opens_nothing(office: Office) -> None:
@@ -354,9 +360,8 @@ def test_an_end_takes_the_shares_away_and_owes_it_once_more(office: Office, step
 def test_an_end_that_is_rolled_back_leaves_consent_log_and_shares(office: Office) -> None:
     given = office.agree()
     shares, size = office.shares(given.grant_id), office.log_size()
-    with pytest.raises(ReceiptInvalidError), office.work() as work:
-        withdraw(work, office.keyring, given.grant_id, office.subject_id, office.clock())
-        fail_to_sign(None)
+    with pytest.raises(ReceiptInvalidError):
+        withdraw_and_fail(office, given.grant_id)
     assert office.consent(given.grant_id).state == ConsentState.GIVEN
     assert (office.shares(given.grant_id), office.log_size(), duties(office)) == (shares, size, [])
 

@@ -78,7 +78,7 @@ def test_the_whole_flow(world: World, library: OAuth2Client) -> None:
     opened = world.http.get(str(pushed))
     assert opened.status_code == 303
     address = world.agree(opened.headers["Location"].rpartition("/")[2])
-    answer = pushed.validate_callback(address)
+    answer = request.validate_callback(address)
     token = library.authorization_code(answer)
     assert token.token_type == "DPoP"
     assert token.scope == "records.read"

@@ -18,9 +18,7 @@ def hash_children(left: bytes, right: bytes) -> bytes:
 
 
 def merkle_root(nodes: Sequence[bytes]) -> bytes:
-    """The root over nodes of one level; the last may stand for a subtree that is not full yet."""
-    if not nodes:
-        return EMPTY_ROOT
+    """The root over one node or more of one level; the last may stand for a subtree that is not full yet."""
     if len(nodes) == 1:
         return nodes[0]
     half = 1

@@ -16,6 +16,7 @@ from sqlmodel import delete, select
 from broker.db import Database, transaction
 from consent.ledger.entries import (
     MAX_LEAF_BYTES,
+    Entry,
     append,
     check_opening,
     commit,
@@ -32,6 +33,18 @@ from tests.databases import Databases
 
 class _ChangedMindError(Exception):
     pass
+
+
+def _append_and_change_mind(database: Database) -> None:
+    with database.write() as session:
+        append(session, [made_entry(9)])
+        raise _ChangedMindError
+
+
+def _record(database: Database, entries: list[Entry]) -> None:
+    with transaction(database) as work:
+        for entry in entries:
+            work.record(entry)
 
 
 def entries_of(database: Database) -> list[LedgerEntry]:
@@ -135,18 +148,16 @@ def test_an_append_gives_dense_indexes_in_the_order_of_the_entries(databases: Da
 
 def test_what_is_rolled_back_is_not_in_the_log(databases: Databases) -> None:
     fill(databases.data, 2)
-    with pytest.raises(_ChangedMindError), databases.data.write() as session:
-        append(session, [made_entry(9)])
-        raise _ChangedMindError
+    with pytest.raises(_ChangedMindError):
+        _append_and_change_mind(databases.data)
     with databases.data.write() as session:
         assert append(session, [made_entry(2)]) == [2]
     assert [json.loads(row.leaf)["facts"]["number"] for row in entries_of(databases.data)] == [0, 1, 2]
 
 
 def test_an_entry_that_is_too_large_takes_the_whole_transaction_with_it(databases: Databases) -> None:
-    with pytest.raises(EntryTooLargeError), transaction(databases.data) as work:
-        work.record(made_entry(0))
-        work.record(made_entry(facts={"fill": "x" * MAX_LEAF_BYTES}))
+    with pytest.raises(EntryTooLargeError):
+        _record(databases.data, [made_entry(0), made_entry(facts={"fill": "x" * MAX_LEAF_BYTES})])
     with databases.data.read() as session:
         assert read_head(session) == (0, b"")
     assert entries_of(databases.data) == []

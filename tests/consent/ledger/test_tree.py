@@ -1,4 +1,4 @@
-"""The tree against its definition in RFC 6962 section 2.1, and its proofs against the verifier of RFC 9162."""
+"""The tree against its definition in RFC 6962 section 2.1, and its proofs against RFC 9162's verifier."""
 
 import hashlib
 from collections.abc import Sequence
@@ -150,7 +150,7 @@ def test_a_changed_inclusion_proof_does_not_verify(size: int, data: st.DataObjec
         (digest, [*path, digest]),
         (digest, [digest, *path]),
         (leaf_hash(b"another"), path),
-        *((digest, path[:at] + [bytes(32)] + path[at + 1 :]) for at in range(len(path))),
+        *((digest, [*path[:at], bytes(32), *path[at + 1 :]]) for at in range(len(path))),
         *((digest, path[:at] + path[at + 1 :]) for at in range(len(path))),
     ]
     for wrong_digest, wrong_path in wrong:
@@ -172,7 +172,7 @@ def test_a_changed_consistency_proof_does_not_verify(size: int, data: st.DataObj
         [],
         [*path, bytes(32)],
         [bytes(32), *path],
-        *(path[:at] + [bytes(32)] + path[at + 1 :] for at in range(len(path))),
+        *([*path[:at], bytes(32), *path[at + 1 :]] for at in range(len(path))),
         *(path[:at] + path[at + 1 :] for at in range(len(path))),
     ]
     for wrong_path in wrong:
