@@ -31,6 +31,7 @@ def create_app(installation: Installation) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
         lifespan=_life,
+        max_body_size=installation.settings.limits.body_bytes,
     )
     app.state.installation = installation
     app.router.routes.extend(lane_routes())

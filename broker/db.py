@@ -121,6 +121,7 @@ def _sqlite_engine(url: URL, *, pool_size: int, read_only: bool) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,  # an error's text must not quote what was being written
         connect_args={"timeout": LOCK_TIMEOUT_SECONDS, "check_same_thread": False},
     )
 
@@ -159,5 +160,6 @@ def _postgres_engine(url: URL, *, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=LOCK_TIMEOUT_SECONDS,
+        hide_parameters=True,
         connect_args={"options": options},
     )

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from broker.deps import Installed
 from broker.installation import Installation
+from broker.service_keys import OAUTH_KEY
 from consent.auditing import head
 from migrations.run import current
 from migrations.run import head as newest
@@ -54,7 +55,7 @@ def _schema(database_url: str, *, is_keyring: bool) -> str:
 
 def _signing_key(installation: Installation) -> str:
     try:
-        return _OK if installation.keyring.service_keys("oauth") else "missing"
+        return _OK if installation.keyring.service_keys(OAUTH_KEY) else "missing"
     except SQLAlchemyError:
         return "unreachable"
     except VaultError:

@@ -77,6 +77,9 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for known in root.manager.loggerDict.values():
+        if isinstance(known, logging.Logger):
+            known.disabled = False  # a library's `dictConfig` silences every logger that it does not name
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

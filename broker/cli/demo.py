@@ -44,7 +44,7 @@ def demo(  # noqa: PLR0913 - these are the options
     port: Port = 0,
     service: Annotated[str, typer.Option("--service", help="Which lead project: indemnity.")] = _ONLY_SERVICE,
 ) -> None:
-    """Start a broker with invented people, a hospital's records and an insurer that files a claim by itself."""
+    """Start a broker with invented people, a hospital's records, and an insurer that files by itself."""
     if service != _ONLY_SERVICE:
         problem = f"There is no service {service} here yet"
         raise StopError(problem, "Use --service indemnity", code=ExitCode.WRONG_USAGE)

@@ -108,7 +108,7 @@ def _check_root_file(settings: "Settings") -> None:
 
 
 def _check_signing_keys(opened: "Installation") -> None:
-    from broker.cli.keys import SERVICE_KEYS
+    from broker.service_keys import SERVICE_KEYS
 
     missing = [name for name in SERVICE_KEYS if not opened.keyring.service_keys(name)]
     if missing:

@@ -9,16 +9,12 @@ from broker.cli.output import Output, OutputFormat, show_members, show_rows
 
 if TYPE_CHECKING:
     from broker.db import Database
-    from vault.keys.service_keys import ServiceKeyKind
 
 app = typer.Typer(
     help="The keyring: what opens everything.",
     epilog="Example:  mydata key status",
     no_args_is_help=True,
 )
-
-# What the broker signs with, by name: access to these names is all that the rest of the program has.
-SERVICE_KEYS: "dict[str, ServiceKeyKind]" = {"oauth": "ES256", "receipt": "ES256", "log": "Ed25519"}
 
 
 @app.command(epilog="Example:  MYDATA__KEYRING__PASSPHRASE=... mydata key init")
@@ -29,6 +25,7 @@ def init(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
     either of them nothing can ever be opened.
     """
     from broker.db import Database
+    from broker.service_keys import ensure_service_keys
     from vault.errors import KeyringMissingError
     from vault.keys.keyring import Keyring
     from vault.keys.local import LocalProvider, create_root_file
@@ -51,8 +48,7 @@ def init(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
         if not has_epoch:
             keyring.create(read_clock())
         keyring.unlock()
-        for name, kind in SERVICE_KEYS.items():
-            keyring.ensure_service_key(name, kind, read_clock())
+        ensure_service_keys(keyring, read_clock())
     finally:
         database.close()
     made = {"root_file": not has_root, "epoch": not has_epoch}
@@ -64,6 +60,7 @@ def status(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
     """List epochs and signing keys. Keys themselves are never shown."""
     from sqlmodel import col, select
 
+    from broker.service_keys import SERVICE_KEYS
     from vault.keys.models import EpochKey
 
     with installation(context) as opened:

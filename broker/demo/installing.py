@@ -1,11 +1,10 @@
 """Making the demo's installation: configuration, keys, databases, people, their records, the insurer."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -28,6 +27,7 @@ from broker.installation import Installation, open_installation
 from broker.jobs.importing import import_files
 from broker.oauth import clients
 from broker.oauth.clients import ClientRegistration
+from broker.service_keys import ensure_service_keys
 from broker.settings import load_settings
 from broker.web.signin.accounts import NewAccount, create_account
 from broker.web.signin.passwords import hash_password
@@ -39,12 +39,8 @@ from migrations.run import current, upgrade
 from vault.jose import generate_private_jwk, public_jwk
 from vault.keys.keyring import Keyring
 from vault.keys.local import LocalProvider, create_root_file
-from vault.keys.service_keys import ServiceKeyKind
 
 CLIENT_ID: Final = "hanbit-claims"
-_SERVICE_KEYS: Final[Mapping[str, ServiceKeyKind]] = MappingProxyType(
-    {"oauth": "ES256", "receipt": "ES256", "log": "Ed25519"}
-)
 _PRIVATE: Final = 0o600
 
 
@@ -211,8 +207,7 @@ def _create_keys(keyring_url: str, root_file: Path, passphrase: str, now: dateti
         keyring = Keyring(database, LocalProvider(root_file, passphrase))
         keyring.create(now)
         keyring.unlock()
-        for name, kind in _SERVICE_KEYS.items():
-            keyring.ensure_service_key(name, kind, now)
+        ensure_service_keys(keyring, now)
     finally:
         database.close()
 

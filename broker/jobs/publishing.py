@@ -4,12 +4,11 @@ from datetime import datetime
 
 from broker.db import transaction
 from broker.installation import Installation
+from broker.service_keys import LOG_KEY
 from consent.ledger.anchor import write_anchor
 from consent.ledger.checkpoint import NoteKey, sign_head
 from consent.ledger.notes import Checkpoint
 from consent.ledger.tiles import build_tiles
-
-LOG_KEY = "log"
 
 
 def log_key(installation: Installation) -> NoteKey:

@@ -1,6 +1,7 @@
 """One flush in flight; whatever waits joins the next one. No timer: an idle lane answers at once."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -10,14 +11,17 @@ MAX_BATCH: Final = 256
 MAX_WAITING: Final = 4096
 MAX_ROUNDS: Final = 8
 
-Process = Callable[[Sequence[Pull]], Awaitable[list[Answer | None]]]
+Process = Callable[[Sequence[Pull]], Awaitable[list[Answer | Exception | None]]]
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Batch:
     """Collects pulls and hands them to `process`, one batch at a time.
 
-    `process` answers each pull, or None to have it decided anew. If it raises, all its pulls fail with
-    that error: no answer leaves without its commit.
+    `process` answers each pull with an answer, with the error that it alone fails with, or with None to
+    have it decided anew. If `process` raises, all its pulls fail with that error: no answer leaves without
+    its commit.
     """
 
     def __init__(self, process: Process) -> None:
@@ -51,18 +55,23 @@ class Batch:
     async def _run(self, batch: "list[_Waiting]") -> None:
         try:
             answers = await self._process([waiting.pull for waiting in batch])
+            for waiting, answer in zip(batch, answers, strict=True):
+                self._settle(waiting, answer)
         except Exception as error:  # noqa: BLE001 - whatever failed, every caller of this flush is told
+            _log.exception("flush failed", extra={"count": len(batch), "error": type(error).__name__})
             for waiting in batch:
                 waiting.fail(error)
-            return
-        for waiting, answer in zip(batch, answers, strict=True):
-            if answer is not None:
-                waiting.succeed(answer)
-            elif waiting.rounds >= MAX_ROUNDS:
-                waiting.fail(OverloadedError())
-            else:
-                waiting.rounds += 1
-                self._waiting.insert(0, waiting)
+
+    def _settle(self, waiting: "_Waiting", answer: Answer | Exception | None) -> None:
+        if isinstance(answer, Exception):
+            waiting.fail(answer)
+        elif answer is not None:
+            waiting.succeed(answer)
+        elif waiting.rounds >= MAX_ROUNDS:
+            waiting.fail(OverloadedError())
+        else:
+            waiting.rounds += 1
+            self._waiting.insert(0, waiting)
 
 
 class _Waiting:

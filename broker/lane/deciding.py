@@ -1,6 +1,7 @@
 """Step 2 of a flush: decide each pull with `consent.policy`, open its records, shape, digest, log."""
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,13 +59,19 @@ class _Case:
 
 
 class _CannotOpenError(Exception):
-    """A record that the consent covers cannot be opened; the event and reason to put on record."""
+    """Something that the consent covers cannot be opened: what goes on record about it."""
 
-    def __init__(self, reason: Reason, record_id: str, *, is_tampered: bool) -> None:
+    def __init__(self, reason: Reason, detail: dict[str, Any]) -> None:
         self.reason = reason
-        self.record_id = record_id
-        self.is_tampered = is_tampered
+        self.detail = detail
         super().__init__(reason)
+
+    @property
+    def event(self) -> EventType:
+        """Tampering is an event of its own; what was erased is a refusal like others."""
+        if self.reason is Reason.RECORD_UNREADABLE:
+            return EventType.RECORD_TAMPERED
+        return EventType.DELIVERY_REFUSED
 
 
 def decide_pull(
@@ -72,26 +79,32 @@ def decide_pull(
 ) -> Answer | Proposal:
     """An answer that leaves no record (the token is not the caller's, or has no consent), or a proposal."""
     # RFC 9449 section 7.1: a proof by another key is as an unknown token, and says nothing more.
-    if found is None or not secrets.compare_digest(found.jkt, pull.jkt):
+    if found is None or found.kind != _ACCESS or not secrets.compare_digest(found.jkt, pull.jkt):
         return Answer()
-    if found.grant is None or found.kind != _ACCESS:
+    if found.grant is None:
         return Answer(reason=Reason.NO_CONSENT)
     stored_key = keys.audit_keys.get(found.grant.subject_id)
     if stored_key is None:
         return Answer(reason=Reason.ERASED)
+    # Without its audit key a consent permits nothing, and no entry can be sealed either.
     try:
         audit_key = desk.keyring.open_audit_key(
             stored_key.epoch_id, stored_key.subject_id, stored_key.key_id, stored_key.wrapped
         )
-        terms = open_terms_with(audit_key, found.grant.version_id, found.grant.terms_sealed)
     except TamperedError:
-        # Without its audit key or terms a consent permits nothing, and no entry can be sealed either.
         return Answer(reason=Reason.RECORD_UNREADABLE)
+    except UnknownKeyError:
+        return Answer(reason=Reason.ERASED)
     shares = {share.compartment_id: share for share in keys.shares.get(found.grant.version_id, ())}
-    return _decide(desk, _Case(pull, found, found.grant, shares, audit_key, now), terms)
+    return _decide(desk, _Case(pull, found, found.grant, shares, audit_key, now))
 
 
-def _decide(desk: Desk, case: _Case, terms: Terms) -> Proposal:
+def _decide(desk: Desk, case: _Case) -> Proposal:
+    try:
+        terms = open_terms_with(case.audit_key, case.grant.version_id, case.grant.terms_sealed)
+    except TamperedError:
+        detail = {"version_id": case.grant.version_id}
+        return _refuse(case, Reason.RECORD_UNREADABLE, event=EventType.RECORD_TAMPERED, detail=detail)
     reason = _token_refused(case.found, case.now)
     if reason is not None:
         return _refuse(case, reason)
@@ -101,8 +114,7 @@ def _decide(desk: Desk, case: _Case, terms: Terms) -> Proposal:
     try:
         return _release(desk, case, terms, verdict)
     except _CannotOpenError as fault:
-        event = EventType.RECORD_TAMPERED if fault.is_tampered else EventType.DELIVERY_REFUSED
-        return _refuse(case, fault.reason, event=event, detail={"record_id": fault.record_id})
+        return _refuse(case, fault.reason, event=fault.event, detail=fault.detail)
 
 
 def _token_refused(found: Found, now: datetime) -> Reason | None:
@@ -210,9 +222,13 @@ def _disclosed(
 
 
 def _open(desk: Desk, case: _Case, record: StoredRecord) -> dict[str, Any]:
+    which = {"record_id": record.record_id, "version": record.version}
     share = case.shares.get(record.compartment_id)
     if share is None:
-        raise _CannotOpenError(Reason.ERASED, record.record_id, is_tampered=False)
+        raise _CannotOpenError(Reason.ERASED, which)
+    # The log will say that these bytes were opened: the digest must be theirs.
+    if hashlib.sha256(record.ciphertext).digest() != record.ciphertext_digest:
+        raise _CannotOpenError(Reason.RECORD_UNREADABLE, which)
     try:
         identity = RecordIdentity(
             record.record_id,
@@ -225,9 +241,9 @@ def _open(desk: Desk, case: _Case, record: StoredRecord) -> dict[str, Any]:
         )
         return open_record(desk.keyring.open_share(share), identity, record.ciphertext)
     except TamperedError as error:
-        raise _CannotOpenError(Reason.RECORD_UNREADABLE, record.record_id, is_tampered=True) from error
+        raise _CannotOpenError(Reason.RECORD_UNREADABLE, which) from error
     except UnknownKeyError as error:
-        raise _CannotOpenError(Reason.ERASED, record.record_id, is_tampered=False) from error
+        raise _CannotOpenError(Reason.ERASED, which) from error
 
 
 def _refuse(
@@ -269,7 +285,10 @@ def _proposal(case: _Case, occurrence: Occurrence, delivery: NewDelivery | None,
 
 
 def _nonce(case: _Case, past: StoredDelivery) -> bytes:
-    return open_sealed(case.audit_key, _nonce_context(past.delivery_id), past.nonce_sealed)
+    try:
+        return open_sealed(case.audit_key, _nonce_context(past.delivery_id), past.nonce_sealed)
+    except TamperedError as error:
+        raise _CannotOpenError(Reason.RECORD_UNREADABLE, {"delivery_id": past.delivery_id}) from error
 
 
 def _nonce_context(delivery_id: str) -> bytes:

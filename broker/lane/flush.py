@@ -10,6 +10,8 @@ from broker.lane.pulls import Answer, DataStore, Found, KeyMaterial, KeyringStor
 
 _INLINE_BYTES: Final = 64 * 1024
 
+Verdict = Answer | Proposal | Exception
+
 
 class Flush:
     """The four steps over two stores; `process` fits `batch.Process`."""
@@ -22,8 +24,8 @@ class Flush:
         self._desk = desk
         self._clock = clock
 
-    async def process(self, pulls: Sequence[Pull]) -> list[Answer | None]:
-        """Answer every pull of a batch; None where something overtook it."""
+    async def process(self, pulls: Sequence[Pull]) -> list[Answer | Exception | None]:
+        """Answer every pull of a batch; None where something overtook it, an error where it alone failed."""
         found = await self._data.find(pulls)
         grants = [known.grant for known in found.values() if known.grant is not None]
         keys = await self._keyring.keys(
@@ -38,10 +40,12 @@ class Flush:
         committed = iter(await self._data.commit(proposals) if proposals else [])
         return [next(committed) if isinstance(verdict, Proposal) else verdict for verdict in decided]
 
-    def _decide_all(
-        self, pulls: Sequence[Pull], found: dict[int, Found], keys: KeyMaterial
-    ) -> list[Answer | Proposal]:
+    def _decide_all(self, pulls: Sequence[Pull], found: dict[int, Found], keys: KeyMaterial) -> list[Verdict]:
         now = self._clock()
-        return [
-            decide_pull(self._desk, pull, found.get(place), keys, now) for place, pull in enumerate(pulls)
-        ]
+        return [self._decide(pull, found.get(place), keys, now) for place, pull in enumerate(pulls)]
+
+    def _decide(self, pull: Pull, found: Found | None, keys: KeyMaterial, now: datetime) -> Verdict:
+        try:
+            return decide_pull(self._desk, pull, found, keys, now)
+        except Exception as error:  # noqa: BLE001 - a pull that fails fails alone: its caller is told, the others go on
+            return error

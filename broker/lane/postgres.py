@@ -1,6 +1,7 @@
 """The lane's stores on PostgreSQL: asyncpg, prepared statements, one read and one commit a flush."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import asyncpg  # type: ignore[import-untyped]  # no stubs exist
@@ -56,7 +57,6 @@ LEFT JOIN LATERAL (
     JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version
     WHERE q.delivery_id = d.delivery_id AND c.state = 'GIVEN'
 ) r ON true
-ORDER BY a.place, r.record_id
 """
 
 _KEYS: Final = """
@@ -95,6 +95,26 @@ _ADD_PINNED: Final = "INSERT INTO delivery_record (delivery_id, record_id, versi
 
 _MOVE_HEAD: Final = "UPDATE ledger_head SET size = $1, frontier = $2 WHERE name = 'log'"
 
+# What passes: a lock that came too late, a server that stops, restarts, has no room, or cannot be reached.
+_PASSING: Final = (
+    OSError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+)
+
+
+@contextmanager
+def _passing_is_overload() -> Iterator[None]:
+    try:
+        yield
+    except _PASSING as error:
+        raise OverloadedError from error
+
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection that only ever runs the lane's statements: nothing needs resetting on return."""
@@ -111,6 +131,7 @@ async def open_pool(url: str, *, size: int = 2) -> asyncpg.Pool:
         min_size=1,
         max_size=size,
         connection_class=_Connection,
+        command_timeout=2 * LOCK_TIMEOUT_SECONDS,  # a server that never answers must not stop the worker
         server_settings={
             "plan_cache_mode": "force_generic_plan",
             "jit": "off",
@@ -128,12 +149,13 @@ class PostgresData:
 
     async def find(self, pulls: Sequence[Pull]) -> dict[int, Found]:
         """One statement for the whole batch."""
-        rows = await self._pool.fetch(
-            _FIND,
-            [pull.token_hash for pull in pulls],
-            [pull.key_digest for pull in pulls],
-            list(range(len(pulls))),
-        )
+        with _passing_is_overload():
+            rows = await self._pool.fetch(
+                _FIND,
+                [pull.token_hash for pull in pulls],
+                [pull.key_digest for pull in pulls],
+                list(range(len(pulls))),
+            )
         by_place: dict[int, list[Any]] = {}
         for row in rows:
             by_place.setdefault(row["place"], []).append(row)
@@ -141,22 +163,29 @@ class PostgresData:
 
     async def commit(self, proposals: Sequence[Proposal]) -> list[Answer | None]:
         """Lock, recheck in a statement of its own (its snapshot is younger than the lock), insert."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            try:
-                head = await connection.fetchrow(_LOCK_HEAD)
-            except asyncpg.LockNotAvailableError as error:
-                raise OverloadedError from error
-            rows = await connection.fetch(_RECHECK, [proposal.pull.token_hash for proposal in proposals])
-            chosen = choose(proposals, {row["token_hash"]: rechecked_of(row) for row in rows})
-            taken = await connection.fetch(
-                _TAKE_PROOFS,
-                [proposal.pull.jti_digest for proposal in chosen],
-                [to_microseconds(proposal.pull.jti_expires_at) for proposal in chosen],
-            )
-            fresh = {row["jti_digest"] for row in taken}
-            accepted = [proposal for proposal in chosen if proposal.pull.jti_digest in fresh]
-            if accepted:
-                await self._insert(connection, accepted, head["size"], head["frontier"])
+        with _passing_is_overload():
+            async with (
+                self._pool.acquire() as connection,
+                # Whatever the server's default is: a snapshot older than the lock would recheck nothing.
+                connection.transaction(isolation="read_committed"),
+            ):
+                return await self._recheck_and_insert(connection, proposals)
+
+    async def _recheck_and_insert(
+        self, connection: asyncpg.Connection, proposals: Sequence[Proposal]
+    ) -> list[Answer | None]:
+        head = await connection.fetchrow(_LOCK_HEAD)
+        rows = await connection.fetch(_RECHECK, [proposal.pull.token_hash for proposal in proposals])
+        chosen = choose(proposals, {row["token_hash"]: rechecked_of(row) for row in rows})
+        taken = await connection.fetch(
+            _TAKE_PROOFS,
+            [proposal.pull.jti_digest for proposal in chosen],
+            [to_microseconds(proposal.pull.jti_expires_at) for proposal in chosen],
+        )
+        fresh = {row["jti_digest"] for row in taken}
+        accepted = [proposal for proposal in chosen if proposal.pull.jti_digest in fresh]
+        if accepted:
+            await self._insert(connection, accepted, head["size"], head["frontier"])
         return answers_of(proposals, chosen, fresh)
 
     async def _insert(
@@ -183,7 +212,8 @@ class PostgresKeyring:
 
     async def keys(self, version_ids: Sequence[str], subject_ids: Sequence[str]) -> KeyMaterial:
         """One statement for the whole batch."""
-        return key_material(await self._pool.fetch(_KEYS, version_ids, subject_ids))
+        with _passing_is_overload():
+            return key_material(await self._pool.fetch(_KEYS, version_ids, subject_ids))
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -36,8 +36,12 @@ def key_material(rows: Sequence[Mapping[str, Any]]) -> KeyMaterial:
 
 
 def found_of(rows: Sequence[Mapping[str, Any]]) -> Found:
-    """What is known of one token: its columns repeat in every row, the records do not."""
+    """What is known of one token: its columns repeat in every row, the records do not.
+
+    The records are put in order here: a database's collation would reorder a pinned payload when it changes.
+    """
     row = rows[0]
+    records = [_record(one) for one in rows if one["record_id"] is not None]
     return Found(
         kind=row["kind"],
         jkt=row["jkt"],
@@ -45,7 +49,7 @@ def found_of(rows: Sequence[Mapping[str, Any]]) -> Found:
         expires_at=from_microseconds(row["expires_at"]),
         revoked_at=_instant(row["revoked_at"]),
         grant=None if row["grant_id"] is None else _grant(row),
-        records=tuple(_record(one) for one in rows if one["record_id"] is not None),
+        records=tuple(sorted(records, key=lambda record: record.record_id)),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from broker.db import LOCK_TIMEOUT_SECONDS, take_file_lock
-from broker.lane.pulls import Answer, Found, KeyMaterial, Proposal, Pull, choose
+from broker.lane.pulls import Answer, Found, KeyMaterial, OverloadedError, Proposal, Pull, choose
 from broker.lane.rows import (
     answers_of,
     delivery_row,
@@ -54,7 +54,7 @@ SELECT {_RECORD_COLUMNS}
 FROM consent_compartment m
 JOIN record s ON s.compartment_id = m.compartment_id
 JOIN record_version w ON w.record_id = s.record_id AND w.version = s.current_version
-WHERE m.version_id = ? ORDER BY s.record_id
+WHERE m.version_id = ?
 """  # noqa: S608 - a constant of this file
 
 _FIND_PINNED: Final = f"""
@@ -62,7 +62,7 @@ SELECT {_RECORD_COLUMNS}
 FROM delivery_record q
 JOIN record s ON s.record_id = q.record_id
 JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version
-WHERE q.delivery_id = ? ORDER BY s.record_id
+WHERE q.delivery_id = ?
 """  # noqa: S608 - a constant of this file
 
 _SHARES: Final = """
@@ -110,7 +110,7 @@ class _Thread:
         self._connection: sqlite3.Connection | None = None
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` with the connection, after what was handed in before."""
+        """Run `work` with the connection, after what was handed in before. Raises OverloadedError."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, work)
 
     async def close(self) -> None:
@@ -119,12 +119,14 @@ class _Thread:
         self._executor.shutdown()
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._connection is None:
-            self._connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)
-            self._connection.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                self._connection.execute(f"PRAGMA {pragma}")
-        return work(self._connection)
+        try:
+            if self._connection is None:
+                self._connection = _connected(self.path)
+            return work(self._connection)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a mistake of ours: it does not pass
+                raise
+            raise OverloadedError from error
 
 
 class SqliteData:
@@ -149,7 +151,8 @@ class SqliteData:
                 answers = _recheck_and_insert(connection, proposals)
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk has rolled back by itself
+                    connection.execute("ROLLBACK")
                 raise
             return answers
         finally:
@@ -175,6 +178,19 @@ class SqliteKeyring:
         await self._thread.close()
 
 
+def _connected(path: Path) -> sqlite3.Connection:
+    """A connection that is durable, or none: it must not be used before every pragma holds."""
+    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)
+    try:
+        connection.row_factory = sqlite3.Row
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _find(connection: sqlite3.Connection, pulls: Sequence[Pull]) -> dict[int, Found]:
     found: dict[int, Found] = {}
     connection.execute("BEGIN")
@@ -184,7 +200,8 @@ def _find(connection: sqlite3.Connection, pulls: Sequence[Pull]) -> dict[int, Fo
             if row is not None:
                 found[place] = found_of(_with_records(connection, row))
     finally:
-        connection.execute("COMMIT")
+        if connection.in_transaction:
+            connection.execute("COMMIT")
     return found
 
 

@@ -259,10 +259,9 @@ class _AuthorizationCodeGrant(_SenderConstrained, rfc6749.AuthorizationCodeGrant
         raw_code: str = self.request.issued.raw_code
         return raw_code
 
-    def save_authorization_code(self, code: str, request: _AuthorizationRequest) -> None:
-        del code
-        if request.issued:
-            request.session.add(request.issued.row)
+    def save_authorization_code(self, code: str, request: object) -> None:
+        del code, request
+        self.request.session.add(self.request.issued.row)
 
     def query_authorization_code(self, code: str, client: _Client) -> _Code | None:
         call = self.request.call

@@ -99,8 +99,6 @@ def take_code(session: Session, raw_code: str, *, client_id: str, now: datetime)
 
 def find_grant(session: Session, keyring: Keyring, pointer: Code | Token, now: datetime) -> Grant | None:
     """The consent that a code or token points to, if it is given, in time, and still that version."""
-    if pointer.grant_id is None:
-        return None
     found = session.exec(
         select(Consent, ConsentVersion)
         .join(ConsentVersion, col(ConsentVersion.grant_id) == col(Consent.grant_id))

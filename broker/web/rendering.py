@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
@@ -147,5 +147,5 @@ def _environment(words: Words, static: StaticFiles) -> Environment:
 
 
 def _iso(instant: datetime) -> str:
-    """A machine's form of an instant for `<time datetime>`."""
-    return instant.isoformat(timespec="seconds")
+    """RFC 3339 in UTC, whole seconds."""
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -29,7 +29,7 @@ class Checkpoint:
             parsed = cls(origin, int(size), base64.b64decode(encoded_root, validate=True), note)
         except ValueError as error:
             raise NoteInvalidError from error
-        if checkpoint_text(origin, parsed.size, parsed.root) != f"{text}\n" or len(parsed.root) != HASH_BYTES:
+        if parsed.text != f"{text}\n" or parsed.size < 0 or len(parsed.root) != HASH_BYTES:
             raise NoteInvalidError
         if not signatures.startswith(_SIGNATURE_PREFIX) or not signatures.endswith("\n"):
             raise NoteInvalidError

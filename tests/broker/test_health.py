@@ -19,6 +19,8 @@ def app_of(installation: Installation) -> FastAPI:
 
 
 def test_without_a_signing_key_it_is_not_ready(installation: Installation) -> None:
+    with installation.keyring_database.write() as session:
+        session.connection().execute(text("DELETE FROM service_key WHERE name = 'oauth'"))
     got = ask(app_of(installation), "GET", "/readyz")
     assert got.status_code == 503
     assert got.json()["checks"] == {
@@ -30,7 +32,6 @@ def test_without_a_signing_key_it_is_not_ready(installation: Installation) -> No
 
 
 def test_with_everything_it_is_ready(installation: Installation) -> None:
-    installation.keyring.ensure_service_key("oauth", "ES256", installation.clock())
     got = ask(app_of(installation), "GET", "/readyz")
     assert (got.status_code, got.json()["status"]) == (200, "ok")
 

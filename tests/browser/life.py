@@ -5,11 +5,11 @@ from typing import Any
 
 from broker.db import transaction
 from consent.delivery import receive_decision
-from consent.evidence import record_consent_event
+from consent.evidence import Occurrence, evidence, record_consent_event
 from consent.lifecycle import lock
 from consent.models import Delivery
 from consent.versions import version_id_of
-from consent.vocabulary import EventType
+from consent.vocabulary import EventType, Reason
 from tests.web.stage import Stage, bill
 from vault.schema import random_id
 
@@ -91,8 +91,23 @@ def _pull(stage: Stage, grant_id: str) -> None:
             acknowledged_at=now,
         )
         work.session.add(delivery)
-        record_consent_event(work, keyring, consent, EventType.DELIVERY_RELEASED, {}, now)
-        record_consent_event(work, keyring, consent, EventType.DELIVERY_REFUSED, {}, now)
+        record_consent_event(work, keyring, consent, EventType.DELIVERY_RELEASED, detail={}, now=now)
+        refusal = Occurrence(
+            event=EventType.DELIVERY_REFUSED,
+            handle=consent.handle,
+            at=now,
+            recipient=consent.recipient_id,
+            purpose=consent.purpose,
+            facts={"reason": Reason.NO_PLACE_LEFT},
+        )
+        work.record(evidence(keyring.audit_key(consent.subject_id), refusal))
         work.session.flush()
         stage.clock.advance(timedelta(minutes=1))
-        receive_decision(work, keyring, delivery_id, consent.recipient_id, DECISION, stage.clock())
+        receive_decision(
+            work,
+            keyring,
+            delivery_id,
+            recipient_id=consent.recipient_id,
+            body=DECISION,
+            now=stage.clock(),
+        )

@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from broker.cli import build_program
-from broker.cli.keys import SERVICE_KEYS
 from broker.installation import Installation
 from tests.databases import Databases
 from tests.installation import environment
@@ -54,8 +53,7 @@ def environ(
     sqlite_databases: Databases, sqlite_installation: Installation, tmp_path: Path, elsewhere: Path
 ) -> dict[str, str]:
     """The environment of an installation that is set up."""
-    for name, kind in SERVICE_KEYS.items():
-        sqlite_installation.keyring.ensure_service_key(name, kind, sqlite_installation.clock())
+    del sqlite_installation, elsewhere
     return environment(sqlite_databases, tmp_path / "root.key")
 
 

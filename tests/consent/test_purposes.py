@@ -29,7 +29,7 @@ def declared_with(path: str, value: object) -> dict[str, Any]:
     return changed
 
 
-BROKEN: Final = (
+BROKEN: Final[tuple[tuple[str, object], ...]] = (
     ("code", ABSENT),
     ("legal_basis", ABSENT),
     ("refusal_effect", ABSENT),

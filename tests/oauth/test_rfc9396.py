@@ -6,7 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.oauth.world import LEFT_OUT, World, details, item, refused
+from broker.oauth import clients
+from tests.oauth.conftest import registration
+from tests.oauth.world import LEFT_OUT, REDIRECT_URI, Recipient, World, details, item, refused
 
 ACCESS: dict[str, Any] = {
     "kind": "once",
@@ -92,6 +94,16 @@ def test_a_purpose_of_another_client_is_as_good_as_none(small_world: World) -> N
         insurer.push_details(details(purpose=code)) for code in ("insurance.indemnity_claim", "nothing")
     ]
     assert answers[0].json() == answers[1].json()
+
+
+def test_a_purpose_that_no_service_declares_is_refused(small_world: World) -> None:
+    insurer = Recipient(small_world.http, small_world.clock, "hopeful-app", REDIRECT_URI)
+    hopeful = registration(insurer, "insurer").model_copy(update={"purposes": ("insurance.someday",)})
+    with small_world.installation.data.write() as session:
+        clients.add(session, hopeful, is_loopback_allowed=False, now=small_world.clock())
+    answer = insurer.push_details(details(purpose="insurance.someday"))
+    assert answer.json() == small_world.insurer.push_details(details(purpose="nothing")).json()
+    assert refused(answer, "invalid_authorization_details")
 
 
 def test_every_fault_is_named(small_world: World) -> None:

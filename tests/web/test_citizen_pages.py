@@ -54,7 +54,7 @@ def test_an_open_request_can_be_found_again(signed_in: Stage) -> None:
 def test_stopping_takes_one_confirmation(signed_in: Stage, grant_id: str) -> None:
     confirmation = signed_in.http.get(f"/ko/consents/{grant_id}/stop")
     words = text_of(confirmation.text)
-    for told in ("멈추는 것", "단추를 누르면 바로", "한빛손해보험에서 받은 자료를 바로 지워야 해요."):
+    for told in ("멈추는 것", "버튼을 누르면 바로", "한빛손해보험에서 받은 자료를 바로 지워야 해요."):
         assert told in words, told
     fields = Form(confirmation.text).fields
     answer = signed_in.http.post(f"/ko/consents/{grant_id}/stop", data=fields)

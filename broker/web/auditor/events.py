@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from broker.deps import Installed, Read
-from broker.web.citizen.wording import event_in_words
+from broker.web.auditor.wording import event_for_auditors
 from broker.web.i18n import Words
 from broker.web.rendering import PageOf
 from broker.web.signin.guards import require_auditor
@@ -28,7 +28,7 @@ def show_events(page: PageOf, installation: Installed, session: Read, before: Be
     return page.answer(
         "auditor/events.html",
         head=log_head,
-        events=[(event, event_in_words(page.words, event.type)) for event in rows],
+        events=[(event, event_for_auditors(page.words, event.type)) for event in rows],
         period=period_in_words(page.words, rows, log_head),
         older=rows[-1].index if rows and rows[-1].index > 0 else None,
         newer=_newer(rows, log_head),

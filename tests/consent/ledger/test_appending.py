@@ -16,7 +16,7 @@ from tests.consent.ledger.making import made_entry
 from tests.databases import Databases
 
 WRITERS: Final = 4
-ROUNDS: Final = 25
+ROUNDS: Final = 15
 
 
 class _ChangedMindError(Exception):

@@ -189,6 +189,7 @@ GOOD = fixed_key().sign(7, bytes(32)).note
         "\n\n",
         GOOD.replace("\n7\n", "\n07\n"),
         GOOD.replace("\n7\n", "\n+7\n"),
+        GOOD.replace("\n7\n", "\n-7\n"),
         GOOD.replace("\n7\n", "\nseven\n"),
         GOOD.replace("\n7\n", "\n7\n\n"),
         GOOD.replace("AAAA=\n", "AAAB=\n"),

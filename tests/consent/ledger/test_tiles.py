@@ -1,19 +1,17 @@
 """Tiles: their paths, their bytes at every edge of a tile, and building them in any number of steps."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import Session, col, delete, select, update
 
 from broker.db import Database
-from consent.ledger.entries import append, read_head
+from consent.ledger.entries import read_head
 from consent.ledger.errors import LogDamagedError, NotInLogError
 from consent.ledger.models import LedgerEntry, LedgerTile
 from consent.ledger.tiles import HashReader, TilePath, build_tiles, tile_bytes, tiles_of
 from consent.ledger.tree import frontier_at, leaf_hash, perfect_root, root, root_at
-from tests.consent.ledger.making import fill, made_entry
+from tests.consent.ledger.making import fill, fill_fast, made_entry
 from tests.databases import Databases
 
 MALFORMED = [
@@ -216,9 +214,7 @@ def test_a_stored_tile_of_another_length_is_noticed(sqlite_databases: Databases)
 
 def test_two_levels_of_tiles(sqlite_databases: Databases) -> None:
     database: Database = sqlite_databases.data
-    entry = dataclasses.replace(made_entry(), detail_sealed=b"")
-    with database.write() as session:
-        append(session, [entry] * 65_537)
+    fill_fast(database, 65_537)
     with database.read() as session:
         size, frontier = read_head(session)
         assert root_at(HashReader(session).lookup, size) == root(size, frontier)  # nothing is built yet

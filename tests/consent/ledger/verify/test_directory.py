@@ -6,14 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sqlmodel import Session
 
 from broker.db import Database
-from consent.ledger.entries import append
 from consent.ledger.tiles import build_tiles
 from consent.ledger.tree import leaf_hash
 from consent.ledger.verify import VerifierKeyInvalidError, verify_export
-from tests.consent.ledger.making import ORIGIN, export, fill, fixed_key, made_entry, made_key, sign
+from tests.consent.ledger.making import ORIGIN, export, fill, fill_fast, fixed_key, made_entry, made_key, sign
 from tests.databases import Databases
 
 KEY = fixed_key()
@@ -195,17 +193,11 @@ def test_a_log_on_either_database_is_whole(databases: Databases, tmp_path: Path)
 
 def test_sizes_where_a_second_level_fills(sqlite_databases: Databases, tmp_path: Path) -> None:
     database: Database = sqlite_databases.data
-    entry = made_entry()
-
-    def grow(count: int) -> None:
-        session: Session
-        with database.write() as session:
-            append(session, [entry] * count)
-            build_tiles(session)
-
-    grow(65_534)
+    fill_fast(database, 65_534)
     for size in (65_535, 65_536, 65_537):
-        grow(1)
+        fill_fast(database, 1)
+        with database.write() as session:
+            build_tiles(session)
         directory = export(database, KEY, tmp_path / str(size))
         report = verify_export(directory, KEY.vkey)
         assert (report.exit_code, str(report).split(" ")[1]) == (0, str(size))

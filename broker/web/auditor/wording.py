@@ -1,0 +1,27 @@
+"""Events of the log in an auditor's words: what happened, not to whom. Pure."""
+
+from broker.web.i18n import Words
+from consent.vocabulary import EventType
+
+
+def event_for_auditors(words: Words, event: str) -> str:
+    """The name of an event; an event of a later program keeps its code."""
+    known: dict[str, str] = {
+        EventType.SOURCE_LINKED: words.gettext("Source linked"),
+        EventType.SOURCE_UNLINKED: words.gettext("Source unlinked"),
+        EventType.RECORDS_COLLECTED: words.gettext("Records collected"),
+        EventType.CONSENT_REQUESTED: words.gettext("Consent requested"),
+        EventType.CONSENT_GIVEN: words.gettext("Consent given"),
+        EventType.CONSENT_REFUSED: words.gettext("Consent refused"),
+        EventType.CONSENT_FULFILLED: words.gettext("Consent fulfilled"),
+        EventType.CONSENT_EXPIRED: words.gettext("Consent expired"),
+        EventType.CONSENT_WITHDRAWN: words.gettext("Consent withdrawn"),
+        EventType.DELIVERY_RELEASED: words.gettext("Data released"),
+        EventType.DELIVERY_REFUSED: words.gettext("Pull refused"),
+        EventType.DELIVERY_REPEATED: words.gettext("Data redelivered"),
+        EventType.DELIVERY_ACKNOWLEDGED: words.gettext("Delivery acknowledged"),
+        EventType.DECISION_RECEIVED: words.gettext("Decision received"),
+        EventType.RECORD_TAMPERED: words.gettext("Tampered record found"),
+        EventType.SHARES_DESTROYED: words.gettext("Key shares destroyed"),
+    }
+    return known.get(event, event)

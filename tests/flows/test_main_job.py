@@ -1,0 +1,299 @@
+"""The main job from end to end, as processes: what it prints, what it leaves, what it refuses, how it ends."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from broker.demo.citizen import Citizen, UnexpectedPageError
+from consent.ledger.verify.__main__ import main as verify_log
+from tests.cli.conftest import run
+from tests.flows.demos import (
+    PATIENCE,
+    RunningDemo,
+    Told,
+    descendants,
+    edit_one_bit,
+    environment,
+    free_port,
+    mydata,
+    run_module,
+    started,
+    wait_until_gone,
+)
+
+PERSONAS = ["haneul", "jeongsuk", "doyun", "minseo", "garam"]
+LINE = {"bill_no", "part", "billed", "deductible", "over_limit", "paid", "rule_id", "explanation"}
+
+
+# What it refuses.
+
+
+def test_a_directory_that_is_not_empty_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "somebody's").write_text("own")
+    ran = run({}, "demo", "--once", "--json", "--dir", str(tmp_path))
+    assert (ran.code, ran.out) == (1, "")
+    assert "is not empty" in ran.err
+    assert [file.name for file in tmp_path.iterdir()] == ["somebody's"]
+
+
+def test_a_database_with_a_broker_in_it_is_refused(told: Told, tmp_path: Path) -> None:
+    directory = tmp_path / "new"
+    before = _file_of(told.database).read_bytes() if told.database.startswith("sqlite") else b""
+    for option in ("--database", "--keyring"):
+        ran = run({}, "demo", "--once", "--dir", str(directory), option, told.database)
+        assert (ran.code, ran.out) == (1, "")
+        assert "holds a broker already" in ran.err
+        assert "empty database" in ran.err
+        assert not directory.exists()
+    if before:
+        assert _file_of(told.database).read_bytes() == before
+
+
+def test_a_database_that_is_away_could_not_be_checked(tmp_path: Path) -> None:
+    away = "postgresql://nobody:secret-word@127.0.0.1:1/none"
+    ran = run({}, "demo", "--once", "--dir", str(tmp_path / "new"), "--database", away)
+    assert (ran.code, ran.out) == (3, "")
+    assert "secret-word" not in ran.err
+
+
+def test_a_service_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    ran = run({}, "demo", "--once", "--dir", str(tmp_path / "new"), "--service", "lending")
+    assert (ran.code, "no service lending" in ran.err) == (2, True)
+    assert run({}, "demo", "--port", "70000").code == 2
+
+
+# What it prints.
+
+
+def test_the_object_is_the_one_that_was_promised(told: Told) -> None:
+    job = told.object
+    assert job.keys() == {
+        "issuer",
+        "subject",
+        "consent",
+        "pull",
+        "claim",
+        "redelivery_same_payload",
+        "second_pull_refused",
+        "withdrawn",
+        "pull_after_withdrawal",
+        "receipt",
+        "ledger",
+    }
+    assert job["issuer"].startswith("http://127.0.0.1:")
+    assert job["subject"] == "haneul"
+    assert job["consent"].keys() == {"grant_id", "state"}
+    assert job["consent"]["state"] == "WITHDRAWN"
+    assert job["pull"].keys() == {"records", "delivery_id"}
+    assert job["redelivery_same_payload"] is True
+    assert job["second_pull_refused"] == "no_place_left"
+    assert job["withdrawn"] is True
+    assert job["pull_after_withdrawal"] == 401
+    assert job["receipt"].keys() == {"path", "verified"}
+    assert job["receipt"]["verified"] is True
+    assert job["ledger"].keys() == {"size", "root", "verified", "export"}
+    assert job["ledger"]["verified"] is True
+    assert len(bytes.fromhex(job["ledger"]["root"])) == 32
+
+
+def test_the_claim_is_filed_over_what_was_pulled(told: Told) -> None:
+    pulled, claim = told.object["pull"]["records"], told.object["claim"]
+    assert pulled.keys() == {"health.medical_bill", "insurance.indemnity_policy"}
+    assert pulled["insurance.indemnity_policy"] == 1
+    assert claim.keys() == {"lines", "payable", "status"}
+    assert len({line["bill_no"] for line in claim["lines"]}) == pulled["health.medical_bill"]
+    assert all(line.keys() == LINE for line in claim["lines"])
+    assert claim["payable"] == sum(line["paid"] for line in claim["lines"])
+    assert all(type(line["paid"]) is int and line["rule_id"] for line in claim["lines"])
+    assert claim["status"] == "approved"
+
+
+def test_both_databases_tell_the_same_story(told_on_sqlite: Told, told_on_postgresql: Told) -> None:
+    for member in ("claim", "second_pull_refused", "pull_after_withdrawal"):
+        assert told_on_sqlite.object[member] == told_on_postgresql.object[member]
+    pulled = [told.object["pull"]["records"] for told in (told_on_sqlite, told_on_postgresql)]
+    assert pulled[0] == pulled[1]
+    sizes = {told.object["ledger"]["size"] for told in (told_on_sqlite, told_on_postgresql)}
+    assert len(sizes) == 1
+
+
+# What it leaves: proofs that hold, and in which one changed bit is found.
+
+
+def test_the_receipt_verifies_again(told: Told) -> None:
+    ran = mydata("receipt", "verify", told.object["receipt"]["path"], "-o", "json")
+    assert ran.code == 0, ran.err
+    claims = json.loads(ran.out)["receipt"]
+    assert claims["grant_id"] == told.object["consent"]["grant_id"]
+    assert claims["iss"] == told.object["issuer"]
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_an_edited_receipt_is_found(told_on_sqlite: Told, tmp_path: Path, part: int) -> None:
+    original = Path(told_on_sqlite.object["receipt"]["path"])
+    shutil.copy(original.with_name("jwks.json"), tmp_path)
+    parts = original.read_text().strip().split(".")
+    for at in (0, len(parts[part]) // 2, len(parts[part]) - 2):
+        other = "A" if parts[part][at] != "A" else "B"
+        edited = [*parts]
+        edited[part] = parts[part][:at] + other + parts[part][at + 1 :]
+        (tmp_path / "receipt.jws").write_text(".".join(edited))
+        ran = run({}, "receipt", "verify", str(tmp_path / "receipt.jws"))
+        assert (ran.code, ran.out, "does not hold" in ran.err) == (1, "", True)
+
+
+def test_a_receipt_under_anothers_key_is_found(told_on_sqlite: Told, told_on_postgresql: Told) -> None:
+    receipt = told_on_sqlite.object["receipt"]["path"]
+    others = Path(told_on_postgresql.object["receipt"]["path"]).with_name("jwks.json")
+    assert mydata("receipt", "verify", receipt, "--jwks", others).code == 1
+
+
+def test_the_export_verifies_by_both_programs(told: Told) -> None:
+    ledger = told.object["ledger"]
+    ran = mydata("audit", "verify", ledger["export"], "-o", "json")
+    assert ran.code == 0, ran.err
+    report = json.loads(ran.out)
+    assert (report["outcome"], report["size"], report["root"]) == ("verified", ledger["size"], ledger["root"])
+    vkey = Path(ledger["export"], "log.vkey").read_text().strip()
+    alone = run_module("consent.ledger.verify", ledger["export"], "--vkey", vkey)
+    assert (alone.code, ledger["root"] in alone.out) == (0, True)
+
+
+def test_one_changed_bit_in_the_export_is_found(told_on_sqlite: Told, tmp_path: Path) -> None:
+    export = Path(told_on_sqlite.object["ledger"]["export"])
+    vkey = (export / "log.vkey").read_text().strip()
+    files = [file.relative_to(export) for file in export.rglob("*") if file.is_file()]
+    assert len(files) >= 5
+    for number, file in enumerate(files):
+        copy = tmp_path / str(number)
+        shutil.copytree(export, copy)
+        edit_one_bit(copy / file)
+        assert verify_log([str(copy), "--vkey", vkey]) == 1, file
+    edit_one_bit(tmp_path / "0" / files[0])  # back again
+    assert verify_log([str(tmp_path / "0"), "--vkey", vkey]) == 0
+
+
+def test_one_changed_byte_in_the_export_is_found_by_the_command(told: Told, tmp_path: Path) -> None:
+    copy = tmp_path / "edited"
+    shutil.copytree(told.object["ledger"]["export"], copy)
+    edit_one_bit(_bundle(copy))
+    ran = mydata("audit", "verify", copy, "-o", "json")
+    assert (ran.code, json.loads(ran.out)["outcome"]) == (1, "falsified")
+
+
+def test_nobody_finds_the_person_in_what_lies_on_the_disk(told_on_sqlite: Told) -> None:
+    secret = ["김하늘", "haneul", "P-0001", "HB-4-000001", "이비인후과", "mda_", "mdr_", "mdc_"]
+    secret += [line["bill_no"] for line in told_on_sqlite.object["claim"]["lines"]]
+    left = [*told_on_sqlite.directory.glob("*.db*"), told_on_sqlite.directory / "demo.log"]
+    left += [file for file in (told_on_sqlite.directory / "log-export").rglob("*") if file.is_file()]
+    assert {"data.db", "keyring.db", "demo.log", "checkpoint"} <= {file.name for file in left}
+    found = [(file.name, word) for file in left for word in secret if word.encode() in file.read_bytes()]
+    assert found == []
+
+
+def test_what_is_secret_is_for_the_owner_alone(told_on_sqlite: Told) -> None:
+    private = ["root.key", "data.db", "keyring.db", "insurer/insurer.db", "insurer/private.jwks.json"]
+    private += ["insurer/proof.jwks.json", "insurer/config.json"]
+    private += [f"secrets/{name}" for name in ("keyring.passphrase", "database.url", "keyring.url")]
+    open_to_others = [name for name in private if _can_others_read(told_on_sqlite.directory / name)]
+    assert open_to_others == []
+
+
+# The demo that stays.
+
+
+def test_what_it_announces(demo: RunningDemo) -> None:
+    told = demo.announced
+    assert told.keys() == {"issuer", "pages", "personas", "operators", "auditors", "clients"}
+    assert [persona["username"] for persona in told["personas"]] == PERSONAS
+    assert all(person.keys() == {"username", "password", "name", "story"} for person in told["personas"])
+    for staff in (*told["operators"], *told["auditors"]):
+        assert staff.keys() == {"username", "password"}
+    client = demo.client
+    assert client.keys() == {
+        "client_id",
+        "organisation",
+        "private_jwks",
+        "redirect_uris",
+        "scope",
+        "authorization_details",
+    }
+    (key,) = json.loads(Path(client["private_jwks"]).read_text())["keys"]
+    assert (key["kty"], "d" in key) == ("EC", True)
+    assert [detail["type"] for detail in client["authorization_details"]] == ["mydata_consent"]
+    assert all(uri.startswith("http://127.0.0.1:") for uri in client["redirect_uris"])
+
+
+def test_its_pages_answer(demo: RunningDemo) -> None:
+    for address in demo.announced["pages"].values():
+        answer = httpx.get(address, follow_redirects=True)
+        assert (answer.status_code, "text/html" in answer.headers["content-type"]) == (200, True)
+    assert httpx.get(f"{demo.issuer}/readyz").json()["status"] == "ok"
+    metadata = httpx.get(f"{demo.issuer}/.well-known/oauth-authorization-server").json()
+    assert metadata["issuer"] == demo.issuer
+
+
+def test_its_people_can_sign_in(demo: RunningDemo) -> None:
+    first, auditor = demo.announced["personas"][0], demo.announced["auditors"][0]
+    assert first["name"] in _page(demo, first, "/ko")
+    assert "source.linked" in _page(demo, auditor, "/ko/audit")
+    with pytest.raises(UnexpectedPageError, match="403"):
+        _page(demo, first, "/ko/audit")
+
+
+def test_an_interrupt_ends_all_of_it(tmp_path: Path) -> None:
+    port = free_port()
+    with started(tmp_path / "demo", "--port", str(port)) as running:
+        assert running.issuer == f"http://127.0.0.1:{port}"
+        children = descendants(running.process.pid)
+        assert len(children) >= 3  # broker, worker, insurer
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(PATIENCE) == 0
+        assert wait_until_gone(children) == []
+    assert (tmp_path / "demo.stderr").read_text() == ""
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/livez")
+
+
+def test_a_headless_run_that_is_told_to_end_leaves_nobody_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "broker", "demo", "--once", "--json", "--dir", str(tmp_path / "demo")]
+    log = tmp_path / "demo" / "demo.log"
+    with subprocess.Popen(command, cwd="/", env=environment(), stdout=subprocess.PIPE) as running:
+        children: list[int] = []
+        while running.poll() is None and not (log.exists() and len(children) >= 3):
+            children = descendants(running.pid)
+        running.send_signal(signal.SIGTERM)
+        out, _ = running.communicate(timeout=PATIENCE)
+        assert (running.returncode != 0, out) == (True, b"")
+        assert wait_until_gone(children) == []
+
+
+def _page(demo: RunningDemo, who: dict[str, Any], path: str) -> str:
+    citizen = Citizen(demo.issuer, who["username"], who["password"])
+    try:
+        return citizen.download(path)
+    finally:
+        citizen.close()
+
+
+def _bundle(export: Path) -> Path:
+    return next(file for file in (export / "tile" / "entries").rglob("*") if file.is_file())
+
+
+def _file_of(database: str) -> Path:
+    return Path(database.removeprefix("sqlite:///"))
+
+
+def _can_others_read(file: Path) -> bool:
+    """Whether anybody else reaches it: by its own mode and those of the folders above it."""
+    places = [file, *file.parents]
+    reachable = all(os.stat(place).st_mode & 0o011 for place in places[1:])
+    return reachable and bool(file.stat().st_mode & 0o044)
