@@ -4,17 +4,29 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, LiteralString
 
+import psycopg
 import pytest
 
 from broker.db import Database
 from migrations.run import Which, upgrade
+from migrations.tables import METADATA
 from tests.postgres import Cluster
-from vault.schema import random_id
 
 Backend = Literal["sqlite", "postgresql"]
 WHICH: tuple[Which, Which] = ("data", "keyring")
+
+SHAPE: LiteralString = """
+    SELECT
+      (SELECT md5(string_agg(concat_ws(' ', relname, attname, atttypid), ',' ORDER BY relname, attnum))
+         FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid
+        WHERE relnamespace = 'public'::regnamespace),
+      (SELECT md5(string_agg(conname, ',' ORDER BY conname)) FROM pg_constraint),
+      (SELECT count(*) FROM pg_trigger),
+      (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace),
+      (SELECT version_num FROM alembic_version)
+"""
 
 
 @dataclass(frozen=True)
@@ -44,14 +56,10 @@ def sqlite_databases(sqlite_templates: Path, tmp_path: Path) -> Iterator[Databas
 
 
 @pytest.fixture
-def postgresql_databases(postgres: Cluster, postgresql_templates: str) -> Iterator[Databases]:
+def postgresql_databases(postgresql_pair: "PostgresPair") -> Iterator[Databases]:
     """A pair on PostgreSQL, for tests of what only PostgreSQL can do."""
-    suffix = _fresh_suffix()
-    for which in WHICH:
-        postgres.create_database(f"{which}_{suffix}", template=f"{which}_{postgresql_templates}")
-    yield from _opened("postgresql", lambda which: postgres.url(f"{which}_{suffix}"))
-    for which in WHICH:
-        postgres.drop_database(f"{which}_{suffix}")
+    postgresql_pair.make_clean()
+    yield from _opened("postgresql", postgresql_pair.url)
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +72,55 @@ def sqlite_templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_templates(postgres: Cluster) -> str:
-    """The suffix of two template databases at head, `data_<suffix>` and `keyring_<suffix>`."""
+def postgresql_pair(postgres: Cluster) -> "PostgresPair":
+    """One pair at head, which the tests of this process use one after the other."""
     for which in WHICH:
         upgrade(postgres.create_database(f"{which}_template"), which)
-    return "template"
+    return PostgresPair(postgres)
+
+
+class PostgresPair:
+    """A pair that is emptied for each test: copying the templates each time takes ten times as long."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._shapes = {which: self._shape(f"{which}_template") for which in WHICH}
+
+    def url(self, which: Which) -> str:
+        return self._cluster.url(which)
+
+    def make_clean(self) -> None:
+        """Empty both databases. One that is missing, or whose shape a test has changed, is made anew."""
+        for which in WHICH:
+            try:
+                self._cut_off(which)
+                is_whole = self._shape(which) == self._shapes[which]
+            except psycopg.OperationalError:  # there is none yet
+                is_whole = False
+            if is_whole:
+                self._empty(which)
+            else:
+                self._cluster.drop_database(which)
+                self._cluster.create_database(which, template=f"{which}_template")
+
+    def _cut_off(self, which: Which) -> None:
+        """End connections that a failed test left open: their locks would hold up the next one."""
+        self._cluster.execute(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{which}'"
+        )
+
+    def _shape(self, name: str) -> str:
+        """Whatever a test could have done to the schema, as one text."""
+        with psycopg.connect(self._cluster.url(name)) as connection:
+            return repr(connection.execute(SHAPE).fetchone())
+
+    def _empty(self, which: Which) -> None:
+        with psycopg.connect(self._cluster.url(which)) as connection:
+            connection.execute("SET session_replication_role = replica")  # no order among foreign keys
+            for table in METADATA[which].tables:
+                connection.execute(f'DELETE FROM "{table}"'.encode())
+            if which == "data":  # as the first revision leaves it
+                connection.execute("INSERT INTO ledger_head (name, size, frontier) VALUES ('log', 0, '')")
 
 
 def _opened(backend: Backend, url: Callable[[Which], str]) -> Iterator[Databases]:
@@ -76,7 +128,3 @@ def _opened(backend: Backend, url: Callable[[Which], str]) -> Iterator[Databases
     yield Databases(backend, url("data"), url("keyring"), data, keyring)
     data.close()
     keyring.close()
-
-
-def _fresh_suffix() -> str:
-    return random_id().replace("-", "_").lower()

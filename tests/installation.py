@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.keys import SERVICE_KEYS
 from broker.installation import Installation, load_purposes
+from broker.service_keys import SERVICE_KEYS
 from broker.settings import load_settings
 from tests.databases import Databases
 from vault.keys.keyring import Keyring

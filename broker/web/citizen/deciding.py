@@ -101,6 +101,7 @@ def allow(desk: Desk, opened: Opened, choice: Choice) -> str:
             desk.subject_id,
             given.version_id,
             desk.now,
+            code_seconds=installation.settings.oauth.code_seconds,
         )
     except InteractionGoneError as error:
         raise RequestGoneError from error
