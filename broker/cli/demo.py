@@ -13,6 +13,9 @@ from broker.cli.failures import ExitCode, StopError
 from broker.cli.opening import read_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from subprocess import Popen
+
     from broker.demo.installing import Demo, DemoPlan
 
 app = typer.Typer()
@@ -55,12 +58,15 @@ def demo(  # noqa: PLR0913 - these are the options
     plan = _plan(directory, database, keyring, port, once=once)
     try:
         ready = install(plan, read_clock)
-        with running(ready):
+        # Told to end, it ends what it has started too, as by Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with running(ready) as processes:
             if once:
                 _tell(ready, as_json=as_json)
             else:
+                end = _end_by_signal()
                 _announce(ready, as_json=as_json)
-                _wait_for_the_end()
+                _wait_for(end, processes, ready)
     except DemoRefusedError as error:
         raise StopError(error.problem, error.remedy) from None
     except StoryBrokenError as error:
@@ -117,9 +123,19 @@ The broker is running, with invented people. Ctrl-C ends it.
 """)
 
 
-def _wait_for_the_end() -> None:
+def _end_by_signal() -> Event:
+    """Set by Ctrl-C and by SIGTERM."""
     end = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())
+    return end
+
+
+def _wait_for(end: Event, processes: "Sequence[Popen[bytes]]", ready: "Demo") -> None:
+    """Until the signal. Raises DemoRefusedError when a process ends by itself: half a demo would puzzle."""
+    from broker.demo.installing import DemoRefusedError
+
     while not end.wait(1):
-        pass
+        if any(process.poll() is not None for process in processes):
+            remedy = f"Look into {ready.plan.directory / 'demo.log'}"
+            raise DemoRefusedError("A process of the demo has ended by itself", remedy)

@@ -161,11 +161,17 @@ def _require_empty(plan: DemoPlan) -> None:
     if plan.directory.exists() and any(plan.directory.iterdir()):
         raise DemoRefusedError(f"{plan.directory} is not empty", "Name a new directory with --dir")
     for option, url in (("--database", plan.database_url), ("--keyring", plan.keyring_url)):
-        if make_url(url).get_backend_name() != "sqlite" and current(url) is not None:
+        if _is_there(url) and current(url) is not None:
             raise DemoRefusedError(
                 f"The database of {option} holds a broker already, whose keys the demo does not have",
                 "Give it an empty database",
             )
+
+
+def _is_there(url: str) -> bool:
+    """A SQLite file that is not there is not looked at: looking would make it."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").is_file()
 
 
 def _write_configuration(plan: DemoPlan, passphrase: str) -> Path:

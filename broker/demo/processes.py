@@ -39,12 +39,11 @@ def running(demo: Demo) -> Iterator[list[subprocess.Popen[bytes]]]:
     try:
         # Their log goes beside the demo's data: standard output belongs to the demo's own words.
         with (demo.plan.directory / "demo.log").open("ab") as log:
-            processes += [
-                subprocess.Popen(  # noqa: S603 - our own modules
+            for command in commands:  # each is known at once: an interrupt here must find it
+                process = subprocess.Popen(  # noqa: S603 - our own modules
                     command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment()
                 )
-                for command in commands
-            ]
+                processes.append(process)
         _wait(demo, processes)
         yield processes
     finally:

@@ -110,7 +110,12 @@ def test_the_first_screenful_of_a_request(browser: Browser, stage: Stage) -> Non
     interaction_id = stage.request()
     for language, told in {
         "ko": ("한빛손해보험", "실손보험금 청구와 심사", "2가지", "2026. 12. 31.(목) 00:00까지"),
-        "en": ("Hanbit Insurance", "Indemnity insurance claim", "2 kinds of records", "Until 31 Dec 2026 (Thu) 00:00"),
+        "en": (
+            "Hanbit Insurance",
+            "Indemnity insurance claim",
+            "2 kinds of records",
+            "Until 31 Dec 2026 (Thu) 00:00",
+        ),
     }.items():
         page.goto(f"{origin(stage)}/{language}/consent/{interaction_id}")
         for words in told:
@@ -179,7 +184,11 @@ def test_the_keyboard_reaches_tick_no_and_yes_in_order(page: Page, stage: Stage)
         order.append(page.evaluate("document.activeElement.id"))
         if order[-1] == "allow":
             break
-    assert [name for name in order if name in {f"item-{POLICY}", "deny", "allow"}] == [f"item-{POLICY}", "deny", "allow"]
+    assert [name for name in order if name in {f"item-{POLICY}", "deny", "allow"}] == [
+        f"item-{POLICY}",
+        "deny",
+        "allow",
+    ]
 
 
 @pytest.fixture
@@ -193,7 +202,9 @@ def test_the_whole_story_without_javascript(without_javascript: Page, stage: Sta
     page = without_javascript
     arrived: list[str] = []
     # The insurer is another origin: the page's policy must let its form go there.
-    page.route("http://127.0.0.1:9/**", lambda route: (arrived.append(route.request.url), route.fulfill(body="ok")))
+    page.route(
+        "http://127.0.0.1:9/**", lambda route: (arrived.append(route.request.url), route.fulfill(body="ok"))
+    )
     page.goto(f"{origin(stage)}/ko/consent/{stage.request(redirect_uri='http://127.0.0.1:9/callback')}")
     page.fill("#username", "haneul")
     page.fill("#password", PASSWORD)
@@ -223,6 +234,7 @@ def test_the_structure_that_a_screen_reader_hears(page: Page, stage: Stage) -> N
         - region "보내는 자료":
           - heading "보내는 자료" [level=2]
           - checkbox "실손의료보험 계약"
+          - heading "실손의료보험 계약" [level=3]
         - region "건강정보는 따로 결정해 주세요":
           - heading "건강정보는 따로 결정해 주세요" [level=2]
           - heading "진료비 계산서·영수증" [level=3]

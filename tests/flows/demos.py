@@ -79,14 +79,25 @@ def started(directory: Path, *options: str) -> Iterator[RunningDemo]:
     command = [sys.executable, "-m", "broker", "demo", "--json", "--dir", str(directory), *options]
     with (directory.with_suffix(".stderr")).open("w") as errors:
         process = subprocess.Popen(
-            command, cwd="/", env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            cwd="/",
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
         )
     try:
         yield RunningDemo(json.loads(_first_line(process.stdout)), directory, process)
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            interrupt(process)
         process.communicate(timeout=PATIENCE)
+
+
+def interrupt(process: "subprocess.Popen[str]") -> None:
+    """Ctrl-C as a terminal sends it: to the whole group, not to the first process alone."""
+    os.killpg(process.pid, signal.SIGINT)
 
 
 def descendants(process_id: int) -> list[int]:

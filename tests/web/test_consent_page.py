@@ -110,7 +110,14 @@ def test_the_page_shows_all_seven_items_of_the_law(signed_in: Stage) -> None:
 
 def test_no_field_code_appears(signed_in: Stage) -> None:
     words = text_of(signed_in.http.get(f"/en/consent/{signed_in.request()}").text)
-    for code in ("bill_no", "hira_code", "ytd_used", "covered_copay", "health.medical_bill", "national_health"):
+    for code in (
+        "bill_no",
+        "hira_code",
+        "ytd_used",
+        "covered_copay",
+        "health.medical_bill",
+        "national_health",
+    ):
         assert code not in words
 
 

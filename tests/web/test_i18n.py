@@ -71,7 +71,10 @@ def test_korean_texts_are_korean_and_polite(catalogue: Catalog) -> None:
 def test_no_particle_hangs_on_a_name_that_may_end_either_way(catalogue: Catalog) -> None:
     for _, texts in translations(catalogue):
         for text in texts:
-            assert re.search(r"%\((recipient|holder|name|things)\)s(은|는|이|가|을|를|와|과|으로|로)\b", text) is None
+            assert (
+                re.search(r"%\((recipient|holder|name|things)\)s(은|는|이|가|을|를|와|과|으로|로)\b", text)
+                is None
+            )
 
 
 @pytest.fixture
@@ -100,7 +103,12 @@ def test_days(ko: Words, en: Words) -> None:
 
 @pytest.mark.parametrize(
     ("amount", "in_korean", "in_english"),
-    [(12300, "12,300원", "₩12,300"), (0, "0원", "₩0"), (-500, "-500원", "-₩500"), (10**9, "1,000,000,000원", "₩1,000,000,000")],
+    [
+        (12300, "12,300원", "₩12,300"),
+        (0, "0원", "₩0"),
+        (-500, "-500원", "-₩500"),
+        (10**9, "1,000,000,000원", "₩1,000,000,000"),
+    ],
 )
 def test_amounts(ko: Words, en: Words, amount: int, in_korean: str, in_english: str) -> None:
     assert ko.won(amount) == in_korean
@@ -108,8 +116,14 @@ def test_amounts(ko: Words, en: Words, amount: int, in_korean: str, in_english: 
 
 
 def test_counts_have_a_singular_where_the_language_has_one(ko: Words, en: Words) -> None:
-    assert [en.ngettext("%(count)s record", "%(count)s records", count) for count in (1, 1200)] == ["1 record", "1,200 records"]
-    assert [ko.ngettext("%(count)s record", "%(count)s records", count) for count in (1, 1200)] == ["자료 1건", "자료 1,200건"]
+    assert [en.ngettext("%(count)s record", "%(count)s records", count) for count in (1, 1200)] == [
+        "1 record",
+        "1,200 records",
+    ]
+    assert [ko.ngettext("%(count)s record", "%(count)s records", count) for count in (1, 1200)] == [
+        "자료 1건",
+        "자료 1,200건",
+    ]
 
 
 def test_the_switch_keeps_the_path() -> None:

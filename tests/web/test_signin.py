@@ -8,6 +8,7 @@ from sqlmodel import select
 from broker.web.signin.accounts import lock_time
 from broker.web.signin.models import Account, AccountSession
 from broker.web.signin.passwords import MAX_PASSWORD_CHARACTERS, hash_password, verify_password
+from broker.web.signin.paths import safe_next
 from broker.web.signin.sessions import cookie_name
 from tests.web.stage import PASSWORD, Form, Stage
 
@@ -60,9 +61,10 @@ def test_lock_time(failures: int, seconds: int) -> None:
     assert lock_time(failures) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("username", ["haneul", " HANEUL ", "Haneul"])
-def test_case_and_spaces_of_the_name_do_not_count(stage: Stage, username: str) -> None:
-    assert stage.sign_in(username=username).status_code == 303
+def test_case_and_spaces_of_the_name_do_not_count(stage: Stage) -> None:
+    for username in ("haneul", " HANEUL ", "Haneul"):
+        assert stage.sign_in(username=username).status_code == 303
+        stage.http.cookies.clear()
 
 
 def test_each_role_lands_on_its_own_first_page(stage: Stage) -> None:
@@ -141,28 +143,45 @@ def test_a_page_leads_to_sign_in_and_back(stage: Stage) -> None:
     assert stage.sign_in(next="/en/consents/abc").headers["location"] == "/ko/consents/abc"
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "https://evil.example/",
-        "//evil.example",
-        "/\\evil.example",
-        "/ko//evil.example",
-        "/ko/../v1/records",
-        "/ko/%2e%2e/x",
-        "/ko/a\r\nSet-Cookie: x=y",
-        "ko/consents",
-        "/v1/records",
-        "/kox",
-        "javascript:alert(1)",
-        "/ko/signout",
-        "/ko/signin",
-        "/ko/" + "a" * 600,
-        "/ko?next=//evil.example/",
-    ],
+ELSEWHERE = (
+    "https://evil.example/",
+    "//evil.example",
+    "/\\evil.example",
+    "/ko//evil.example",
+    "/ko/../v1/records",
+    "/ko/%2e%2e/x",
+    "/ko/a\r\nSet-Cookie: x=y",
+    "/ko\n",
+    "ko/consents",
+    "/v1/records",
+    "/kox",
+    "javascript:alert(1)",
+    "/ko/signout",
+    "/ko/signin",
+    "/ko/" + "a" * 600,
+    "/ko?next=//evil.example/",
 )
-def test_sign_in_leads_nowhere_else(stage: Stage, target: str) -> None:
-    assert stage.sign_in(next=target).headers["location"] == "/ko"
+
+
+@pytest.mark.parametrize("target", ELSEWHERE)
+def test_no_other_address_is_a_page_of_ours(target: str) -> None:
+    assert safe_next(target) is None
+
+
+def test_sign_in_leads_nowhere_else(stage: Stage) -> None:
+    for target in ELSEWHERE[:4]:
+        assert stage.sign_in(next=target).headers["location"] == "/ko"
+        stage.http.cookies.clear()
+
+
+def test_somebody_signed_in_is_led_nowhere_else_either(signed_in: Stage) -> None:
+    assert signed_in.http.get("/ko/signin?next=//evil.example").headers["location"] == "/ko"
+    assert signed_in.http.get("/ko/signin?next=/en/sources").headers["location"] == "/ko/sources"
+
+
+@pytest.mark.parametrize("target", ["/ko", "/en/consents/a-B_9", "/ko/audit?before=50"])
+def test_our_own_pages_are(target: str) -> None:
+    assert safe_next(target) == target
 
 
 def test_the_name_of_somebody_else_is_nowhere(signed_in: Stage) -> None:

@@ -15,8 +15,9 @@ from consent.auditing import EventView, HeadView, events, head
 router = APIRouter(prefix="/audit", dependencies=[Depends(require_auditor)])
 
 _PAGE_SIZE: Final = 50
+_LARGEST_INDEX: Final = 2**63 - 1
 
-Before = Annotated[int | None, Query(ge=1)]
+Before = Annotated[int | None, Query(ge=1, le=_LARGEST_INDEX)]
 
 
 @router.get("", name="audit")

@@ -11,6 +11,7 @@ from broker.db import Database, transaction
 from broker.web.signin.models import Account
 from broker.web.signin.passwords import verify_password
 from broker.web.signin.sessions import open_session
+from vault.errors import UnknownKeyError
 from vault.keys.keyring import Keyring
 from vault.schema import random_id
 from vault.seal import context_of, open_sealed, seal
@@ -60,11 +61,11 @@ class _Attempt:
 
 
 def create_account(session: Session, keyring: Keyring, new: NewAccount, now: datetime) -> str:
-    """Add an account and return its id. The subject's audit key must be there when there is a name."""
+    """Add an account and return its id. The subject's keys must be there when there is a name."""
     account_id = random_id()
     name_sealed = None
     if new.subject_id is not None and new.name is not None:
-        key = keyring.audit_key(new.subject_id)
+        key = keyring.ensure_compartment(new.subject_id, _name_compartment(keyring, new.subject_id), now)
         name_sealed = seal(key, _name_context(account_id), new.name.encode())
     session.add(
         Account(
@@ -81,10 +82,13 @@ def create_account(session: Session, keyring: Keyring, new: NewAccount, now: dat
 
 
 def display_name(keyring: Keyring, account: Account) -> str | None:
-    """The name to greet with; None for staff and for a person who gave none."""
+    """The name to greet with; None for staff, for a person who gave none, and once it was erased."""
     if account.subject_id is None or account.name_sealed is None:
         return None
-    key = keyring.audit_key(account.subject_id)
+    try:
+        key = keyring.compartment_key(account.subject_id, _name_compartment(keyring, account.subject_id))
+    except UnknownKeyError:
+        return None
     return open_sealed(key, _name_context(account.account_id), account.name_sealed).decode()
 
 
@@ -131,6 +135,11 @@ def _take_attempt(session: Session, index: bytes, now: datetime) -> _Attempt:
     if account.failed_attempts >= FAILURES_BEFORE_LOCK:
         account.locked_until = now + lock_time(account.failed_attempts)
     return _Attempt(account.account_id, account.password_hash)
+
+
+def _name_compartment(keyring: Keyring, subject_id: str) -> str:
+    """Names have a compartment of their own: an erasure takes them, though the audit key stays."""
+    return keyring.compartment_id(subject_id, "broker", "account.name")
 
 
 def _name_context(account_id: str) -> bytes:

@@ -1,0 +1,105 @@
+"""Duties: due in order, taken by one at a time, postponed ever later, kept when done."""
+
+from datetime import timedelta
+from typing import Final
+
+import pytest
+from sqlmodel import Session, select
+
+from consent.models import Duty
+from consent.outbox import DutyKind, owe, postpone, settle, take_due
+from tests.consent.office import Office
+from tests.databases import Databases
+from tests.installation import Clock
+
+SECOND: Final = timedelta(seconds=1)
+
+
+def owe_to(office: Office, *targets: str) -> None:
+    """Duties, each a second later than the one before."""
+    for target in targets:
+        with office.work() as work:
+            owe(work.session, DutyKind.DESTROY_SHARES, target, office.clock())
+        office.clock.advance(SECOND)
+
+
+def target_due(session: Session, office: Office) -> str | None:
+    duty = take_due(session, office.clock())
+    return None if duty is None else duty.target
+
+
+def duties(office: Office) -> list[Duty]:
+    with office.installation.data.read() as session:
+        return list(session.exec(select(Duty)))
+
+
+def test_nothing_is_due_when_nothing_is_owed(office: Office) -> None:
+    with office.work() as work:
+        assert take_due(work.session, office.clock()) is None
+
+
+def test_a_duty_is_not_due_before_its_time(office: Office) -> None:
+    owe_to(office, "a")
+    with office.work() as work:
+        assert take_due(work.session, office.clock() - SECOND - timedelta(microseconds=1)) is None
+        assert take_due(work.session, office.clock() - SECOND) is not None
+
+
+def test_a_duty_that_was_rolled_back_is_not_owed(office: Office) -> None:
+    with pytest.raises(ZeroDivisionError):
+        owe_and_fail(office)
+    assert duties(office) == []
+
+
+def owe_and_fail(office: Office) -> float:
+    with office.work() as work:
+        owe(work.session, DutyKind.DESTROY_SHARES, "a", office.clock())
+        return 1 / 0
+
+
+def test_the_duty_that_waits_the_longest_comes_first_and_a_done_one_never_again(office: Office) -> None:
+    owe_to(office, "first", "second")
+    taken = []
+    for _ in range(2):
+        with office.work() as work:
+            duty = take_due(work.session, office.clock())
+            assert duty is not None
+            settle(duty, office.clock())
+            taken.append(duty.target)
+    with office.work() as work:
+        assert take_due(work.session, office.clock()) is None
+    assert taken == ["first", "second"]
+    assert [duty.done_at for duty in duties(office)] == [office.clock()] * 2
+
+
+def test_a_postponed_duty_lets_the_others_go_first(office: Office) -> None:
+    owe_to(office, "broken", "next")
+    with office.work() as work:
+        duty = take_due(work.session, office.clock())
+        assert duty is not None
+        postpone(duty, office.clock())
+    with office.work() as work:
+        assert target_due(work.session, office) == "next"
+
+
+def test_each_failure_waits_twice_as_long_and_at_most_an_hour(office: Office) -> None:
+    duty = Duty(duty_id="d", kind="k", target="t", due_at=office.clock(), created_at=office.clock())
+    waits = []
+    for _ in range(30):
+        postpone(duty, office.clock())
+        waits.append((duty.due_at - office.clock()).total_seconds())
+    assert waits[:4] == [2, 4, 8, 16]
+    assert waits == sorted(waits)
+    assert set(waits[12:]) == {3600}
+    assert duty.attempts == 30
+
+
+def test_a_duty_that_somebody_holds_is_skipped(postgresql_databases: Databases, clock: Clock) -> None:
+    database = postgresql_databases.data
+    with database.write() as session:
+        for target in ("first", "second"):
+            owe(session, DutyKind.DESTROY_SHARES, target, clock())
+            clock.advance(SECOND)
+    with database.write() as one, database.write() as other, database.write() as third:
+        taken = [take_due(session, clock()) for session in (one, other, third)]
+    assert [duty and duty.target for duty in taken] == ["first", "second", None]
