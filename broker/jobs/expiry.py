@@ -1,4 +1,4 @@
-"""What time brings: consents whose window is over, or whose last redelivery window is; used-up ids and codes.
+"""What time brings: consents whose window or last redelivery is over, requests nobody answered, old ids.
 
 Deciding has refused them since that very instant; this only puts it on record and lets the shares go.
 """
@@ -21,16 +21,23 @@ _KEEP_EXPIRED = timedelta(days=1)
 def end_overdue(installation: Installation, now: datetime) -> int:
     """End every consent that time has ended, each in a commit of its own; answers how many."""
     window = timedelta(hours=installation.settings.delivery.redelivery_hours)
+    reading_time = timedelta(minutes=installation.settings.oauth.interaction_minutes)
     with installation.data.read() as session:
-        expired, used_up = _expired(session, now), _used_up(session, now - window)
+        due = [
+            *((grant_id, ConsentState.GIVEN, fulfil) for grant_id in _used_up(session, now - window)),
+            *((grant_id, ConsentState.GIVEN, expire) for grant_id in _expired(session, now)),
+            *(
+                (grant_id, ConsentState.REQUESTED, expire)
+                for grant_id in _abandoned(session, now - reading_time)
+            ),
+        ]
     ended = 0
-    for grant_ids, end, is_due in ((used_up, fulfil, None), (expired, expire, now)):
-        for grant_id in grant_ids:
-            with transaction(installation.data) as work:
-                consent = lock(work, grant_id)
-                if consent.state == ConsentState.GIVEN and (is_due is None or consent.valid_until <= is_due):
-                    end(work, installation.keyring, consent, now)
-                    ended += 1
+    for grant_id, state, end in due:
+        with transaction(installation.data) as work:
+            consent = lock(work, grant_id)
+            if consent.state == state:
+                end(work, installation.keyring, consent, now)
+                ended += 1
     return ended
 
 
@@ -56,6 +63,14 @@ def _expired(session: Session, now: datetime) -> list[str]:
         Consent.state == ConsentState.GIVEN, col(Consent.valid_until) <= now
     )
     return list(session.exec(given))
+
+
+def _abandoned(session: Session, opened_before: datetime) -> list[str]:
+    """Requests that somebody opened and never answered."""
+    asked = select(Consent.grant_id).where(
+        Consent.state == ConsentState.REQUESTED, col(Consent.created_at) <= opened_before
+    )
+    return list(session.exec(asked))
 
 
 def _used_up(session: Session, last_place_before: datetime) -> list[str]:

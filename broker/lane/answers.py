@@ -86,6 +86,8 @@ def problem_response(problem: Problem) -> Response:
     if problem.status == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2
         error = "invalid_dpop_proof" if problem.code == "invalid_dpop_proof" else "invalid_token"
         headers["WWW-Authenticate"] = f'DPoP error="{error}", algs="ES256 PS256 EdDSA"'
+    if problem.status == 405:  # noqa: PLR2004 - RFC 9110 section 15.5.6
+        headers["Allow"] = "GET"
     if problem.status == 503:  # noqa: PLR2004 - RFC 9110 section 15.6.4
         headers["Retry-After"] = _RETRY_AFTER_SECONDS
     return Response(

@@ -37,6 +37,7 @@ KEY_MISSING: Final = Problem(400, "idempotency_key_missing", "A delivery needs a
 KEY_MALFORMED: Final = Problem(
     400, "idempotency_key_malformed", "The Idempotency-Key is one header of 1 to 255 characters"
 )
+GET_ONLY: Final = Problem(405, "method_not_allowed", "Records are pulled with GET")
 OVERLOADED: Final = Problem(503, "overloaded", "Too much waits already: come again")
 
 
@@ -73,6 +74,9 @@ async def open_lane(installation: Installation) -> AsyncIterator[Batch]:
 
 
 async def _records(request: Request) -> Response:
+    if request.method != "GET":
+        # Starlette answers HEAD with a GET handler; here that would take a place and throw the records away.
+        return problem_response(GET_ONLY)
     keys = request.headers.getlist("idempotency-key")
     return await _pull(request, keys or [secrets.token_urlsafe(32)])
 

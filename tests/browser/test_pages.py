@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from consent.vocabulary import ConsentState
 from tests.web.stage import BILL, PASSWORD, POLICY, Stage
@@ -145,8 +145,10 @@ def test_yes_and_no_look_the_same(page: Page, stage: Stage) -> None:
     sign_in(page, stage)
     page.goto(f"{origin(stage)}/ko/consent/{stage.request()}")
     look = """id => {
-      const element = document.getElementById(id), style = getComputedStyle(element), box = element.getBoundingClientRect();
-      return [box.width, box.height, box.top, style.font, style.color, style.backgroundColor, style.border, element.tabIndex];
+      const element = document.getElementById(id);
+      const { width, height, top } = element.getBoundingClientRect();
+      const { font, color, backgroundColor, border } = getComputedStyle(element);
+      return [width, height, top, font, color, backgroundColor, border, element.tabIndex];
     }"""
     assert page.evaluate(look, "allow") == page.evaluate(look, "deny")
     assert page.evaluate("document.getElementById('deny').getBoundingClientRect().height") >= 44
@@ -158,9 +160,10 @@ def test_everything_can_be_pressed_with_a_thumb(page: Page, lived_in: Stage) -> 
         page.goto(f"{origin(lived_in)}/ko{path}")
         # WCAG 2.5.8: 24 px; links within a sentence are exempt.
         small = page.evaluate(
-            """() => [...document.querySelectorAll('button, summary, .button, .tool, input:not([type=hidden])')]
+            """() => [...document.querySelectorAll('button, summary, .button, .tool, [type=checkbox]')]
               .map(element => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
-              .filter(([, box]) => box.width > 0 && (box.height < 24 || box.width < 24)).map(([html]) => html)"""
+              .filter(([, { width, height }]) => width > 0 && Math.min(width, height) < 24)
+              .map(([html]) => html)"""
         )
         assert small == []
 
@@ -201,10 +204,13 @@ def without_javascript(browser: Browser) -> Iterator[Page]:
 def test_the_whole_story_without_javascript(without_javascript: Page, stage: Stage) -> None:
     page = without_javascript
     arrived: list[str] = []
+
+    def insurer(route: Route) -> None:
+        arrived.append(route.request.url)
+        route.fulfill(body="ok")
+
     # The insurer is another origin: the page's policy must let its form go there.
-    page.route(
-        "http://127.0.0.1:9/**", lambda route: (arrived.append(route.request.url), route.fulfill(body="ok"))
-    )
+    page.route("http://127.0.0.1:9/**", insurer)
     page.goto(f"{origin(stage)}/ko/consent/{stage.request(redirect_uri='http://127.0.0.1:9/callback')}")
     page.fill("#username", "haneul")
     page.fill("#password", PASSWORD)

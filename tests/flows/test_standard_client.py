@@ -93,18 +93,29 @@ class Third:
         return answer
 
 
-@pytest.fixture
-def third(demo: RunningDemo) -> Iterator[Third]:
-    redirect_uri = demo.client["redirect_uris"][1]
-    (key,) = json.loads(Path(demo.client["private_jwks"]).read_text())["keys"]
-    library = OAuth2Client.from_discovery_endpoint(
+def set_up(demo: RunningDemo, session: requests.Session, key: object) -> OAuth2Client:
+    """The library finds out by itself what the broker is like (RFC 8414)."""
+    return OAuth2Client.from_discovery_endpoint(
         f"{demo.issuer}/.well-known/oauth-authorization-server",
         issuer=demo.issuer,
         auth=PrivateKeyJwt(demo.client["client_id"], key, aud=demo.issuer),
-        redirect_uri=redirect_uri,
+        redirect_uri=demo.client["redirect_uris"][1],
         dpop_bound_access_tokens=True,
+        session=session,
         testing=True,
     )
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as opened:
+        yield opened
+
+
+@pytest.fixture
+def third(demo: RunningDemo, session: requests.Session) -> Iterator[Third]:
+    (key,) = json.loads(Path(demo.client["private_jwks"]).read_text())["keys"]
+    library = set_up(demo, session, key)
     came_back: SimpleQueue[str] = SimpleQueue()
 
     class Callback(BaseHTTPRequestHandler):
@@ -118,8 +129,9 @@ def third(demo: RunningDemo) -> Iterator[Third]:
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""
 
-    with HTTPServer(("127.0.0.1", urlsplit(redirect_uri).port or 0), Callback) as server:
-        serving = threading.Thread(target=server.serve_forever)
+    port = urlsplit(demo.client["redirect_uris"][1]).port
+    with HTTPServer(("127.0.0.1", port or 0), Callback) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         serving.start()
         yield Third(demo, library, came_back)
         server.shutdown()
@@ -139,16 +151,8 @@ def test_over_asking_never_reaches_the_person(third: Third) -> None:
         assert refused.value.response.json()["error"] == "invalid_authorization_details"
 
 
-def test_another_softwares_key_is_refused(third: Third) -> None:
-    stranger = OAuth2Client.from_discovery_endpoint(
-        f"{third.demo.issuer}/.well-known/oauth-authorization-server",
-        issuer=third.demo.issuer,
-        auth=PrivateKeyJwt(
-            third.demo.client["client_id"], DPoPKey.generate().private_key, aud=third.demo.issuer
-        ),
-        dpop_bound_access_tokens=True,
-        testing=True,
-    )
+def test_another_softwares_key_is_refused(third: Third, session: requests.Session) -> None:
+    stranger = set_up(third.demo, session, DPoPKey.generate().private_key.with_kid_thumbprint())
     with pytest.raises(OAuth2Error) as refused:
         stranger.client_credentials(scope="deliveries")
     assert refused.value.response.json()["error"] == "invalid_client"

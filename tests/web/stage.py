@@ -20,8 +20,8 @@ from broker.web.signin.accounts import NewAccount, create_account
 from broker.web.signin.passwords import hash_password
 from consent import collection
 from consent.collection import NewLink, add_subject
-from consent.reading import ConsentView, consents_of
 from consent.organisations import NewOrganisation, register
+from consent.reading import ConsentView, consents_of
 from consent.terms import parse
 from tests.installation import ISSUER, Clock
 from vault.jose import generate_private_jwk, public_jwk
@@ -103,7 +103,8 @@ class Stage:
     def sign_in(self, username: str = "haneul", password: str = PASSWORD, **fields: str) -> Response:
         page = self.http.get("/ko/signin")
         data = Form(page.text).fields | {"username": username, "password": password} | fields
-        return self.http.post("/ko/signin", data=data)
+        answer: Response = self.http.post("/ko/signin", data=data)
+        return answer
 
     def request(self, *items: dict[str, Any], redirect_uri: str = REDIRECT_URI) -> str:
         """A pushed request that came to its consent page; answers the interaction's id."""
@@ -128,7 +129,8 @@ class Stage:
     def decide(self, interaction_id: str, decision: str, *, language: str = "ko", **fields: Any) -> Response:  # noqa: ANN401 - a form value or several
         path = f"/{language}/consent/{interaction_id}"
         page = self.http.get(path)
-        return self.http.post(path, data=Form(page.text).fields | {"decision": decision} | fields)
+        answer: Response = self.http.post(path, data=Form(page.text).fields | {"decision": decision} | fields)
+        return answer
 
     def agreed(self, *items: dict[str, Any]) -> str:
         """A consent that the citizen has given; answers its grant_id."""

@@ -12,7 +12,7 @@ from tests.web.stage import PASSWORD, Form, Stage
 CREDENTIALS = {"username": "haneul", "password": PASSWORD}
 
 
-FOREIGN = (
+FOREIGN: tuple[dict[str, str], ...] = (
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
     {"Origin": f"{ISSUER}.evil.example"},

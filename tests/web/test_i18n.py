@@ -38,7 +38,8 @@ def translations(catalogue: Catalog) -> Iterator[tuple[MessageId, tuple[str, ...
     for message in catalogue:
         if message.id:
             texts = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
-            yield message.id, tuple(text or "" for text in texts)
+            identifier = message.id if isinstance(message.id, str) else tuple(message.id)
+            yield identifier, tuple(text or "" for text in texts)
 
 
 def test_every_text_is_translated_and_none_is_stale(catalogue: Catalog) -> None:

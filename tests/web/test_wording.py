@@ -5,6 +5,7 @@ import pytest
 from broker.web.auditor.wording import event_for_auditors
 from broker.web.citizen import wording
 from broker.web.citizen.views import describe_item, things
+from broker.web.citizen.wording import Lexicon
 from broker.web.i18n import LANGUAGES, Language, Words, load_words
 from consent.terms import Terms, parse
 from consent.vocabulary import ConsentState, EventType, Reason
@@ -108,9 +109,16 @@ def test_retention_says_what_happens_then(words: Words) -> None:
 
 def test_values_are_short_and_readable() -> None:
     ko = WORDS["ko"]
-    assert wording.value_in_words(ko, True, {}) == "예"  # noqa: FBT003 - a JSON value
-    assert wording.value_in_words(ko, 164400, {}) == "164,400"
-    assert wording.value_in_words(ko, "2026-11-10", {}) == "2026. 11. 10.(화)"
-    assert wording.value_in_words(ko, [], {}) == ""
-    assert wording.value_in_words(ko, ["a", "b", "c"], {"a": "가"}) == "가 외 2건"
-    assert wording.value_in_words(ko, {"x": "a", "y": 1, "z": 2}, {"a": "가"}) == "가, 1"
+    lexicon = Lexicon({"a": "가"}, frozenset({"fee"}))
+    assert wording.value_in_words(ko, True, lexicon) == "예"  # noqa: FBT003 - a JSON value
+    assert wording.value_in_words(ko, 164400, lexicon) == "164,400"
+    assert wording.value_in_words(ko, "2026-11-10", lexicon) == "2026. 11. 10.(화)"
+    assert wording.value_in_words(ko, [], lexicon) == ""
+    assert wording.value_in_words(ko, ["a", "b", "c"], lexicon) == "가 외 2건"
+    assert wording.value_in_words(ko, {"x": "a", "fee": 9200, "z": 2}, lexicon) == "가, 9,200원"
+
+
+def test_amounts_in_examples_are_won() -> None:
+    asked = terms(bill(fields=["lines", "totals"]))
+    shown = describe_item(WORDS["ko"], asked.items[0], asked, CATALOGUE.get(BILL))
+    assert [field.example for field in shown.fields] == ["진찰료, 9,200원 외 2건", "164,400원, 40,200원"]

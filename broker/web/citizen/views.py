@@ -3,15 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from broker.web.citizen import wording
+from broker.web.citizen.wording import Lexicon
 from broker.web.i18n import Words
 from consent.purposes import Purpose
 from consent.reading import ConsentView, DecisionView, Party, PullView, TimelineEvent
 from consent.terms import Item, Terms
 from consent.vocabulary import EventType, Sensitivity
 from vault.record_types.catalogue import Catalogue, RecordType
+
+# How the catalogue's schemas say that a number is an amount in whole won.
+_WON: Final = "#/$defs/won"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,18 +233,25 @@ def _limits(words: Words, item: Item, terms: Terms, record_type: RecordType) -> 
 
 def _field(words: Words, record_type: RecordType, name: str) -> FieldWords:
     told = record_type.fields[name]
+    example = record_type.example.get(name)
+    lexicon = _lexicon(words, record_type, name)
+    return FieldWords(
+        label=told.label[words.language],
+        description=told.description[words.language],
+        example="" if example is None else wording.value_in_words(words, example, lexicon),
+    )
+
+
+def _lexicon(words: Words, record_type: RecordType, name: str) -> Lexicon:
     labels = {
         value: by_language[words.language]
         for path, values in record_type.value_labels.items()
         if path.partition(".")[0].removesuffix("[]") == name
         for value, by_language in values.items()
     }
-    example = record_type.example.get(name)
-    return FieldWords(
-        label=told.label[words.language],
-        description=told.description[words.language],
-        example="" if example is None else wording.value_in_words(words, example, labels),
-    )
+    schema = record_type.schema["properties"][name]
+    members = schema.get("items", schema).get("properties", {})
+    return Lexicon(labels, frozenset(member for member, told in members.items() if told.get("$ref") == _WON))
 
 
 def _step(words: Words, event: TimelineEvent) -> Step:

@@ -1,5 +1,7 @@
 """Codes and values of the consent domain in plain words, for people. Pure."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -10,6 +12,9 @@ from consent.vocabulary import ConsentState, EventType, Mode, Reason
 _ACTIVE: Final = frozenset({ConsentState.GIVEN})
 _WAITING: Final = frozenset({ConsentState.REQUESTED})
 _CAN_BE_STOPPED: Final = frozenset({ConsentState.GIVEN, ConsentState.FULFILLED, ConsentState.EXPIRED})
+
+# An example stands on one line: two members of an object are enough to show what it is.
+_MEMBERS_TOLD: Final = 2
 
 
 def group_of(state: ConsentState) -> str:
@@ -158,23 +163,34 @@ def part_in_words(words: Words, part: str) -> str:
     return known.get(part, part)
 
 
-def value_in_words(words: Words, value: Any, labels: dict[str, str]) -> str:  # noqa: ANN401 - a JSON value
-    """An example value, short enough for one line; coded values by their labels."""
-    if isinstance(value, bool):
-        return words.gettext("Yes") if value else words.gettext("No")
-    if isinstance(value, int):
-        return words.number(value)
-    if isinstance(value, str):
-        return labels.get(value, _day_or_text(words, value))
-    if isinstance(value, dict):
-        return ", ".join(value_in_words(words, member, labels) for member in list(value.values())[:2])
-    first = value_in_words(words, value[0], labels) if value else ""
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """How one field's values are told: labels of coded values, and which members are whole won."""
+
+    labels: Mapping[str, str]
+    won_members: frozenset[str]
+
+
+def value_in_words(words: Words, value: Any, lexicon: Lexicon, *, is_won: bool = False) -> str:  # noqa: ANN401 - a JSON value
+    """An example value, short enough for one line: of an object two members, of a list the first."""
+    match value:
+        case bool():
+            return words.gettext("Yes") if value else words.gettext("No")
+        case int():
+            return words.won(value) if is_won else words.number(value)
+        case str():
+            return lexicon.labels.get(value, _day_or_text(words, value))
+        case dict():
+            told = list(value.items())[:_MEMBERS_TOLD]
+            return ", ".join(
+                value_in_words(words, member, lexicon, is_won=name in lexicon.won_members)
+                for name, member in told
+            )
+    first = value_in_words(words, value[0], lexicon) if value else ""
     more = len(value) - 1
-    return (
-        first
-        if more < 1
-        else words.ngettext("%(first)s and %(count)s more", "%(first)s and %(count)s more", more, first=first)
-    )
+    if more < 1:
+        return first
+    return words.ngettext("%(first)s and %(count)s more", "%(first)s and %(count)s more", more, first=first)
 
 
 def _day_or_text(words: Words, value: str) -> str:
