@@ -167,11 +167,14 @@ def refuse(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: da
 
 
 def withdraw(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
-    """The person stops it. Once this has committed, nothing is released; a second time changes nothing."""
+    """The person stops it. Once this has committed, nothing is released; a second time changes nothing.
+
+    Raises NotFoundError, and WrongStateError for what was never given.
+    """
     consent = _locked(work, grant_id, subject_id)
     if consent.state == ConsentState.WITHDRAWN:
         return
-    if consent.state not in _CAN_BE_WITHDRAWN:
+    if consent.state not in _CAN_BE_WITHDRAWN or consent.given_at is None:
         raise WrongStateError(consent.state, "withdraw")
     _end(work, keyring, consent, ConsentState.WITHDRAWN, now)
 
@@ -187,11 +190,13 @@ def fulfil(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> Non
 
 
 def expire(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> None:
-    """The access window is over; deciding has refused since that instant already. `consent` is locked.
+    """Time has ended it. `consent` is locked.
 
-    Raises WrongStateError unless it is GIVEN and its window is over.
+    A given one when its window is over (deciding has refused since that instant already), a request when
+    the caller says so. Raises WrongStateError in any other state, and before a window's end.
     """
-    if consent.state != ConsentState.GIVEN or now < consent.valid_until:
+    is_over = consent.state == ConsentState.GIVEN and now >= consent.valid_until
+    if not is_over and consent.state != ConsentState.REQUESTED:
         raise WrongStateError(consent.state, "expire")
     _end(work, keyring, consent, ConsentState.EXPIRED, now)
 

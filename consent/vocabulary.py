@@ -63,12 +63,47 @@ class Reason(StrEnum):
     RECORD_UNREADABLE = "record_unreadable"
 
 
+class RefusalReason(StrEnum):
+    """Why a holder may refuse or stop a transmission: the eleven grounds of PIPA decree article 42-8(1)."""
+
+    GUARDIAN_UNVERIFIED = "GUARDIAN_UNVERIFIED"
+    ACCESS_RESTRICTED_BY_LAW = "ACCESS_RESTRICTED_BY_LAW"
+    THIRD_PARTY_RIGHTS = "THIRD_PARTY_RIGHTS"
+    AGENT_UNVERIFIED = "AGENT_UNVERIFIED"
+    REQUEST_NOT_SPECIFIC = "REQUEST_NOT_SPECIFIC"
+    IDENTITY_UNVERIFIED = "IDENTITY_UNVERIFIED"
+    CREDENTIAL_THEFT = "CREDENTIAL_THEFT"
+    RECEIVER_NOT_ELIGIBLE = "RECEIVER_NOT_ELIGIBLE"
+    CRIMINAL_MISUSE = "CRIMINAL_MISUSE"
+    EXCESSIVE_REPEAT = "EXCESSIVE_REPEAT"
+    DECEPTION_OR_DURESS = "DECEPTION_OR_DURESS"
+
+
+class Doubt(StrEnum):
+    """Why it is not certain whose a record is: it is kept apart until a person has decided."""
+
+    PERSON_NOT_LINKED = "person_not_linked"
+    PERSON_AMBIGUOUS = "person_ambiguous"
+    NUMBER_DIFFERS = "number_differs"
+    NAME_DIFFERS = "name_differs"
+    BIRTH_DATE_DIFFERS = "birth_date_differs"
+
+
 class EventType(StrEnum):
     """What the ledger can say happened: `object.past_participle`, never reused for another meaning."""
 
     SOURCE_LINKED = "source.linked"
     SOURCE_UNLINKED = "source.unlinked"
+    SOURCE_EXPIRED = "source.expired"
     RECORDS_COLLECTED = "records.collected"
+    RECORDS_REJECTED = "records.rejected"
+    COLLECTION_REFUSED = "collection.refused"
+    RECORD_HELD = "record.held"
+    RECORD_INSPECTED = "record.inspected"
+    RECORD_ADMITTED = "record.admitted"
+    RECORD_DISMISSED = "record.dismissed"
+    RECORD_LAPSED = "record.lapsed"
+    SUBJECT_SEARCHED = "subject.searched"
     CONSENT_REQUESTED = "consent.requested"
     CONSENT_GIVEN = "consent.given"
     CONSENT_REFUSED = "consent.refused"

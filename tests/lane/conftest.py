@@ -14,3 +14,10 @@ def world(installation: Installation, clock: Clock) -> Iterator[World]:
     """On SQLite and on PostgreSQL."""
     with opened(installation, clock) as world:
         yield world
+
+
+@pytest.fixture
+def sqlite_world(sqlite_installation: Installation, clock: Clock) -> Iterator[World]:
+    """On SQLite only."""
+    with opened(sqlite_installation, clock) as world:
+        yield world

@@ -12,7 +12,7 @@ from vault.schema import random_id
 ABSENT: Final = object()
 
 
-def proof(  # noqa: PLR0913 - everything that a proof speaks of
+def proof(
     key: Jwk,
     method: str,
     url: str,

@@ -47,7 +47,12 @@ def test_the_log_does_not_say_what_was_in_it(world: World) -> None:
     (released,) = world.events(granted.grant_id)
     said = str(released)
     assert body["delivery_id"] not in said
-    assert not [one["record_id"] for records in body["records"].values() for one in records if one["record_id"] in said]
+    assert not [
+        one["record_id"]
+        for records in body["records"].values()
+        for one in records
+        if one["record_id"] in said
+    ]
     *_, told = world.office.timeline(granted.grant_id)
     assert told.detail["delivery_id"] == body["delivery_id"]
     assert len(told.detail["records"]) == 3

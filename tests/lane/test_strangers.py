@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -29,20 +30,15 @@ def assert_no_trace(world: World, granted: Granted) -> None:
     assert world.pull(granted.token).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    [[], [""], ["DPoP"], ["DPoP "], ["Bearer {token}"], ["Basic {token}"], ["{token}"]],
-)
-def test_no_token_of_scheme_dpop(world: World, granted: Granted, authorization: list[str]) -> None:
-    headers = [("Authorization", value.format(token=granted.token)) for value in authorization]
-    headers.append(("DPoP", world.proof(granted.token)))
-    assert code_of(world.http.get(ANYTHING, headers=headers)) == UNKNOWN
-    assert_no_trace(world, granted)
-
-
-def test_two_tokens_in_one_request(world: World, granted: Granted) -> None:
-    headers = [("Authorization", f"DPoP {granted.token}")] * 2 + [("DPoP", world.proof(granted.token))]
-    assert code_of(world.http.get(ANYTHING, headers=headers)) == UNKNOWN
+def test_no_token_of_scheme_dpop(world: World, granted: Granted) -> None:
+    token = granted.token
+    for credentials in (
+        *([], [""], ["DPoP"], ["DPoP "], [f"Bearer {token}"], [f"Basic {token}"], [token]),
+        [f"DPoP {token}", f"DPoP {token}"],
+        ["DPoP mda_unknown", f"DPoP {token}"],
+    ):
+        headers = [("Authorization", value) for value in credentials] + [("DPoP", world.proof(token))]
+        assert code_of(world.http.get(ANYTHING, headers=headers)) == UNKNOWN, credentials
     assert_no_trace(world, granted)
 
 
@@ -81,7 +77,7 @@ def test_a_token_of_the_clients_own_business_opens_no_records(world: World, gran
     assert_no_trace(world, granted)
 
 
-BAD_CLAIMS = {
+BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "another method": {"htm": "POST"},
     "the method in small letters": {"htm": "get"},
     "no method": {"htm": ABSENT},
@@ -96,18 +92,18 @@ BAD_CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("claims", BAD_CLAIMS.values(), ids=BAD_CLAIMS.keys())
-def test_a_proof_for_something_else(world: World, granted: Granted, claims: dict[str, object]) -> None:
-    answer = world.pull(granted.token, proofs=[world.proof(granted.token, **claims)])
-    assert code_of(answer) == BAD_PROOF
-    assert "invalid_dpop_proof" in answer.headers["www-authenticate"]
+def test_a_proof_for_something_else(world: World, granted: Granted) -> None:
+    for what, claims in BAD_CLAIMS.items():
+        answer = world.pull(granted.token, proofs=[world.proof(granted.token, **claims)])
+        assert code_of(answer) == BAD_PROOF, what
+        assert 'error="invalid_dpop_proof"' in answer.headers["www-authenticate"]
     assert_no_trace(world, granted)
 
 
-@pytest.mark.parametrize("seconds", [-61, 61])
-def test_a_proof_from_another_minute(world: World, granted: Granted, seconds: int) -> None:
-    proof = world.proof(granted.token, now=world.clock() + timedelta(seconds=seconds))
-    assert code_of(world.pull(granted.token, proofs=[proof])) == BAD_PROOF
+def test_a_proof_from_another_minute(world: World, granted: Granted) -> None:
+    for seconds in (-61, 61):
+        proof = world.proof(granted.token, now=world.clock() + timedelta(seconds=seconds))
+        assert code_of(world.pull(granted.token, proofs=[proof])) == BAD_PROOF, seconds
     assert_no_trace(world, granted)
 
 
@@ -124,11 +120,9 @@ BAD_PROOFS: dict[str, Callable[[World, str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("made", BAD_PROOFS.values(), ids=BAD_PROOFS.keys())
-def test_no_acceptable_proof(
-    world: World, granted: Granted, made: Callable[[World, str], list[str]]
-) -> None:
-    assert code_of(world.pull(granted.token, proofs=made(world, granted.token))) == BAD_PROOF
+def test_no_acceptable_proof(world: World, granted: Granted) -> None:
+    for what, made in BAD_PROOFS.items():
+        assert code_of(world.pull(granted.token, proofs=made(world, granted.token))) == BAD_PROOF, what
     assert_no_trace(world, granted)
 
 
@@ -171,28 +165,25 @@ def test_a_delivery_needs_a_key(world: World, granted: Granted) -> None:
     assert_no_trace(world, granted)
 
 
-@pytest.mark.parametrize("path", [ANYTHING, DELIVERIES])
-@pytest.mark.parametrize("keys", [[""], ["k" * 256], ["one", "two"]])
-def test_a_malformed_key(world: World, granted: Granted, path: str, keys: list[str]) -> None:
-    method = "POST" if path == DELIVERIES else "GET"
-    headers = [
-        ("Authorization", f"DPoP {granted.token}"),
-        ("DPoP", world.proof(granted.token, path, method=method)),
-        *(("Idempotency-Key", key) for key in keys),
-    ]
-    answer = world.http.request(method, path, headers=headers)
-    assert code_of(answer) == (400, "idempotency_key_malformed")
+def test_a_malformed_key(world: World, granted: Granted) -> None:
+    for method, path in (("GET", ANYTHING), ("POST", DELIVERIES)):
+        for keys in ([""], ["k" * 256], ["one", "two"]):
+            headers = [
+                ("Authorization", f"DPoP {granted.token}"),
+                ("DPoP", world.proof(granted.token, path, method=method)),
+                *(("Idempotency-Key", key) for key in keys),
+            ]
+            answer = world.http.request(method, path, headers=headers)
+            assert code_of(answer) == (400, "idempotency_key_malformed"), (path, keys)
     assert_no_trace(world, granted)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [("HEAD", ANYTHING), ("HEAD", BILLS), ("POST", ANYTHING), ("GET", DELIVERIES)]
-)
-def test_another_method_takes_no_place(world: World, granted: Granted, method: str, path: str) -> None:
-    headers = {
-        "Authorization": f"DPoP {granted.token}",
-        "DPoP": world.proof(granted.token, path, method=method),
-        "Idempotency-Key": "one",
-    }
-    assert world.http.request(method, path, headers=headers).status_code == 405
+def test_another_method_takes_no_place(world: World, granted: Granted) -> None:
+    for method, path in (("HEAD", ANYTHING), ("HEAD", BILLS), ("POST", ANYTHING), ("GET", DELIVERIES)):
+        headers = {
+            "Authorization": f"DPoP {granted.token}",
+            "DPoP": world.proof(granted.token, path, method=method),
+            "Idempotency-Key": "one",
+        }
+        assert world.http.request(method, path, headers=headers).status_code == 405, (method, path)
     assert_no_trace(world, granted)

@@ -1,9 +1,11 @@
-"""What lies in the databases was changed behind the broker's back: nothing is released, and it is on record."""
+"""Data was changed behind the broker's back: nothing is released, and it is on record."""
+
+import hashlib
 
 import pytest
 
 from tests.consent.details import BILL, POLICY
-from tests.lane.world import BILLS, POLICIES, Granted, World, bill, code_of, VISITS
+from tests.lane.world import BILLS, POLICIES, VISITS, Granted, World, bill, code_of
 
 TAMPERED = ("record.tampered", "record_unreadable")
 UNREADABLE = (403, "record_unreadable")
@@ -44,38 +46,34 @@ def put_sealed(world: World, record_id: str, ciphertext: bytes) -> None:
     assert world.tamper(statement, ciphertext=ciphertext, id=record_id) == 1
 
 
-@pytest.mark.parametrize("place", [0, 5, 30, 60, -1])
-def test_one_bit_of_a_ciphertext(world: World, granted: Granted, place: int) -> None:
+def test_one_bit_of_a_ciphertext(world: World, granted: Granted) -> None:
     target = record_id(world)
-    put_sealed(world, target, flip(sealed(world, target), place))
+    whole = sealed(world, target)
+    put_sealed(world, target, flip(whole, 60))
     assert code_of(world.pull(granted.token)) == UNREADABLE
     assert_nothing_released(world, granted, TAMPERED)
     *_, told = world.office.timeline(granted.grant_id)
     assert told.detail == {"grant_id": granted.grant_id, "record_id": target, "version": 1}
+    put_sealed(world, target, whole)
+    assert world.pull(granted.token).status_code == 200
 
 
-@pytest.mark.parametrize("length", [0, 10, 90, -1])
-def test_a_ciphertext_cut_short(world: World, granted: Granted, length: int) -> None:
-    target = record_id(world)
-    put_sealed(world, target, sealed(world, target)[:length])
-    assert code_of(world.pull(granted.token)) == UNREADABLE
-    assert_nothing_released(world, granted, TAMPERED)
-
-
-def test_a_ciphertext_with_a_digest_to_match_it(world: World, granted: Granted) -> None:
+def test_a_changed_ciphertext_with_a_digest_to_match_it(world: World, granted: Granted) -> None:
     """The digest is a plain column: whoever changes the one can change the other."""
-    import hashlib
-
     target = record_id(world)
-    changed = flip(sealed(world, target), 60)
-    put_sealed(world, target, changed)
-    world.tamper(
-        "UPDATE record_version SET ciphertext_digest = :digest WHERE record_id = :id",
-        digest=hashlib.sha256(changed).digest(),
-        id=target,
-    )
-    assert code_of(world.pull(granted.token)) == UNREADABLE
-    assert_nothing_released(world, granted, TAMPERED)
+    whole = sealed(world, target)
+    changes = [flip(whole, place) for place in (0, 5, 30, 60, -1)]
+    changes += [whole[:length] for length in (0, 10, 90, -1)]
+    for changed in changes:
+        put_sealed(world, target, changed)
+        world.tamper(
+            "UPDATE record_version SET ciphertext_digest = :digest WHERE record_id = :id",
+            digest=hashlib.sha256(changed).digest(),
+            id=target,
+        )
+        assert code_of(world.pull(granted.token)) == UNREADABLE
+    assert world.told(granted.grant_id) == [TAMPERED] * len(changes)
+    assert world.deliveries(granted.grant_id) == []
 
 
 def test_a_digest_that_is_not_the_ciphertexts(world: World, granted: Granted) -> None:
@@ -102,7 +100,7 @@ def test_ciphertexts_swapped_between_rows_of_one_compartment(world: World, grant
     "change",
     [
         "UPDATE record SET holder_id = 'insurance-register'",
-        "UPDATE record SET record_type = 'insurance.indemnity_policy' WHERE record_type = 'health.medical_bill'",
+        "UPDATE record SET record_type = 'insurance.indemnity_policy' WHERE holder_id = 'seoul-hospital'",
         "UPDATE record_version SET schema_revision = 2",
     ],
 )
@@ -132,27 +130,18 @@ def test_a_tampered_record_of_a_type_that_is_not_asked_for(world: World, granted
     assert code_of(world.pull(granted.token, BILLS)) == UNREADABLE
 
 
-def test_a_record_of_another_compartment_brought_into_the_consents_own(
-    world: World, granted: Granted
-) -> None:
-    other = world.granted({"items": [{"record_type": BILL, "mode": "document", "required": True}]})
+def test_a_compartment_that_was_put_under_a_consent_opens_nothing(world: World) -> None:
+    """What the data database lists is no permission: a compartment opens with a share only."""
+    narrow = world.granted({"items": [{"record_type": BILL, "mode": "document", "required": True}]})
     policies = world.value("SELECT compartment_id FROM record WHERE record_type = :type", type=POLICY)
-    statement = "UPDATE consent_compartment SET compartment_id = :id WHERE version_id = :version_id"
     world.tamper(
-        "DELETE FROM consent_compartment WHERE version_id = :version_id AND compartment_id = :id",
-        version_id=other.version_id,
+        "INSERT INTO consent_compartment (version_id, compartment_id) VALUES (:version_id, :id)",
+        version_id=narrow.version_id,
         id=policies,
     )
-    world.tamper(
-        "DELETE FROM consent_compartment WHERE version_id = :version_id AND compartment_id <> "
-        "(SELECT min(compartment_id) FROM consent_compartment WHERE version_id = :version_id)",
-        version_id=other.version_id,
-    )
-    assert world.tamper(statement, id=policies, version_id=other.version_id) == 1
-    world.tamper("UPDATE record SET record_type = :type", type=BILL)
-    # The holder's compartment was never shared with this consent, or what it holds does not authenticate.
-    assert code_of(world.pull(other.token)) in {UNREADABLE, GONE}
-    assert world.deliveries(other.grant_id) == []
+    world.tamper("UPDATE record SET record_type = :type WHERE compartment_id = :id", type=BILL, id=policies)
+    assert code_of(world.pull(narrow.token)) == GONE
+    assert_nothing_released(world, narrow, ERASED)
 
 
 def test_terms_that_were_changed(world: World, granted: Granted) -> None:
@@ -223,7 +212,9 @@ def test_without_shares_there_is_no_redelivery(world: World, granted: Granted) -
 
 def test_one_share_missing_is_enough(world: World, granted: Granted) -> None:
     compartment_id = world.value("SELECT compartment_id FROM record WHERE record_type = :type", type=POLICY)
-    assert world.tamper_keyring("DELETE FROM consent_share WHERE compartment_id = :id", id=compartment_id) == 1
+    assert (
+        world.tamper_keyring("DELETE FROM consent_share WHERE compartment_id = :id", id=compartment_id) == 1
+    )
     assert code_of(world.pull(granted.token)) == GONE
     assert_nothing_released(world, granted, ERASED)
 
@@ -273,8 +264,6 @@ def test_without_the_audit_key_nothing_is_released_and_nothing_can_be_sealed(
 
 def test_one_consent_that_fails_does_not_stop_the_next(world: World, granted: Granted) -> None:
     target = world.granted()
-    terms = world.value("SELECT terms_sealed FROM consent_version WHERE version_id = :id", id=target.version_id)
-    assert terms
     world.tamper(
         "UPDATE consent_version SET terms_sealed = :terms WHERE version_id = :id",
         terms=b"not sealed at all",

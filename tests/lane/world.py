@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from httpx import Response
@@ -20,8 +21,8 @@ from broker.oauth.clients import ClientRegistration
 from broker.oauth.tokens import Binding, Grant, TokenKind, issue_access, issue_refresh
 from consent import collection
 from consent.collection import Arrival, NewLink
-from consent.lifecycle import Given
 from consent.ledger.models import LedgerEntry
+from consent.lifecycle import Given
 from consent.models import Delivery
 from tests.consent.details import BILL, HOSPITAL, POLICY, PURPOSE, REGISTER, terms_with
 from tests.consent.office import CLIENT, RECIPIENT, Office, open_office
@@ -105,11 +106,18 @@ class World:
             return issue_access(work.session, binding, seconds=300, now=self.clock())[0]
 
     def proof(
-        self, token: str, path: str = ANYTHING, *, method: str = "GET", key: Jwk | None = None, **claims: Any
+        self,
+        token: str,
+        path: str = ANYTHING,
+        *,
+        method: str = "GET",
+        key: Jwk | None = None,
+        now: datetime | None = None,
+        **changes: Any,  # noqa: ANN401 - claims, or the header
     ) -> str:
         """A proof for a pull; claims can be changed."""
-        now = claims.pop("now", self.clock())
-        return proof(key or self.key, method, ISSUER + path, access_token=token, now=now, **claims)
+        used, at = key or self.key, now or self.clock()
+        return proof(used, method, ISSUER + path, access_token=token, now=at, **changes)
 
     def pull(
         self,
@@ -125,7 +133,8 @@ class World:
         headers = [("Authorization", f"DPoP {token}"), *(("DPoP", one) for one in used)]
         if idempotency_key is not None:
             headers.append(("Idempotency-Key", idempotency_key))
-        return self.http.request(method, path, headers=headers)
+        answer: Response = self.http.request(method, path, headers=headers)
+        return answer
 
     def collect(self, *arrivals: Arrival) -> list[PutResult]:
         return self.office.collect(self.link_id, *arrivals)
@@ -168,7 +177,9 @@ class World:
 def bill(visit: tuple[str, str, str, str], **changes: object) -> Arrival:
     """A visit's bill as its holder sends it."""
     number, institution, first, last = visit
-    data = copy.deepcopy(_example(BILL)) | {"bill_no": number, "period": {"from": first, "to": last}} | changes
+    data = (
+        copy.deepcopy(_example(BILL)) | {"bill_no": number, "period": {"from": first, "to": last}} | changes
+    )
     data["institution"] |= {"hira_code": institution}
     return Arrival(BILL, number, data)
 
@@ -236,4 +247,3 @@ def numbers(answer: Response) -> list[str]:
 
 def _example(record_type: str) -> dict[str, Any]:
     return copy.deepcopy(dict(Catalogue.load().get(record_type).example))
-

@@ -1,6 +1,7 @@
 """The catalogue of record types: loads them from their JSON files and validates records against them.
 
-Schemas are JSON Schema 2020-12 with formats asserted. A fault names a place and a rule, never a value.
+Schemas are JSON Schema 2020-12 with formats asserted, those of Korean identifiers too. A fault names a place
+and a rule, never a value.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
 from vault.errors import Fault, RecordInvalidError, UnknownRecordTypeError
+from vault.identifiers import FORMATS
 from vault.record_types.rules import UNREADABLE_RULES, Invariant, content_faults, member_path
 
 
@@ -29,7 +31,8 @@ class RecordType:
     """One kind of record. `schema` and `example` are plain JSON; leave them unchanged.
 
     `filters` tells where a record holds what a consent may filter by: a path, or a path for each end.
-    `value_labels` gives the words for coded values: path -> value -> language -> label.
+    `value_labels` gives the words for coded values: path -> value -> language -> label. `plain_numbers` are
+    members with long numbers that are not searched for resident registration numbers.
     """
 
     code: str
@@ -43,6 +46,7 @@ class RecordType:
     natural_key: tuple[str, ...]
     schema: Mapping[str, Any]
     example: Mapping[str, Any]
+    plain_numbers: tuple[str, ...]
     invariants: tuple[Invariant, ...] = field(repr=False)
     validator: Draft202012Validator = field(repr=False, compare=False)
 
@@ -83,20 +87,19 @@ class Catalogue:
     def validate(self, record_type: str, data: object) -> None:
         """Raise RecordInvalidError with every fault of `data` (parsed JSON); UnknownRecordTypeError."""
         known = self.get(record_type)
-        faults = content_faults(data)
+        faults = content_faults(data, known.plain_numbers)
         if not any(fault.rule in UNREADABLE_RULES for fault in faults):
             for error in known.validator.iter_errors(data):
                 faults += _schema_faults(error)
-        faults += [
-            rule.fault() for rule in known.invariants if not rule.only_warns and not rule.holds_in(data)
-        ]
+        for rule in known.invariants:
+            faults += [] if rule.only_warns else rule.faults_in(data)
         if faults:
             raise RecordInvalidError(sorted(set(faults), key=lambda fault: (fault.path, fault.rule)))
 
     def doubts(self, record_type: str, data: object) -> tuple[Fault, ...]:
         """What looks wrong in a valid record and refuses nothing, such as a mistyped check digit."""
-        rules = self.get(record_type).invariants
-        return tuple(rule.fault() for rule in rules if rule.only_warns and not rule.holds_in(data))
+        rules = [rule for rule in self.get(record_type).invariants if rule.only_warns]
+        return tuple(fault for rule in rules for fault in rule.faults_in(data))
 
 
 def _read(raw: Mapping[str, Any]) -> RecordType:
@@ -112,8 +115,11 @@ def _read(raw: Mapping[str, Any]) -> RecordType:
         natural_key=tuple(raw["natural_key"]),
         schema=MappingProxyType(raw["schema"]),
         example=MappingProxyType(raw["example"]),
+        plain_numbers=tuple(raw.get("plain_numbers", ())),
         invariants=tuple(Invariant.read(rule) for rule in raw["invariants"]),
-        validator=Draft202012Validator(raw["schema"], validate_formats=True, ignore_unknown_formats=False),
+        validator=Draft202012Validator(
+            raw["schema"], validate_formats=True, ignore_unknown_formats=False, formats=dict(FORMATS)
+        ),
     )
 
 

@@ -4,66 +4,82 @@ They are data in the record type's file; this module reads that data and applies
 a value which is missing or of the wrong type stays silent: the schema has named that fault already.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
 from vault.errors import Fault
-from vault.identifiers import brn_checksum_holds, looks_like_rrn
+from vault.identifiers import CHECKS, looks_like_rrn, prescription_day
 
 UNREADABLE_RULES: Final = frozenset({"not_unicode_text", "nested_too_deeply"})
 """Faults of content that a schema validator cannot read past."""
 
+_RRN: Final = "contains_resident_registration_number"
 _NAME_LENGTH: Final = 40
 _MOST_DEPTH: Final = 16
 
 
 @dataclass(frozen=True)
 class Invariant:
-    """One rule as data. `kind` is `sum`, `sum_at_most_zero`, `in_order` or `brn_checksum`.
+    """One rule as data. `kind` is `sum`, `sum_at_most_zero`, `in_order`, `day_of_number` or one of CHECKS.
 
     `terms` are (path, weight); a path is dotted, `[]` walks a list, a closing `?` marks a member that may
-    be missing. `only_warns`: breaking it is worth telling, and refuses nothing.
+    be missing. With `each`, the rule is applied to every element of that list, and paths begin there.
+    `only_warns`: breaking it is worth telling, and refuses nothing.
     """
 
     rule: str
     at: str
     kind: str
     terms: tuple[tuple[str, int], ...]
+    each: str | None
     only_warns: bool
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Invariant":
         """From the record type's file."""
-        kind = next(iter(raw.keys() - {"rule", "at", "only_warns"}))
+        kind = next(iter(raw.keys() - {"rule", "at", "each", "only_warns"}))
         told = [raw[kind]] if isinstance(raw[kind], str) else raw[kind]
         terms = tuple((term, 1) if isinstance(term, str) else (term[0], term[1]) for term in told)
-        return cls(raw["rule"], raw["at"], kind, terms, only_warns=raw.get("only_warns", False))
+        only_warns = raw.get("only_warns", False)
+        return cls(raw["rule"], raw["at"], kind, terms, raw.get("each"), only_warns=only_warns)
 
-    def holds_in(self, data: object) -> bool:
-        """True when the rule holds, or cannot be judged."""
+    def faults_in(self, data: object) -> Iterator[Fault]:
+        """Each place where the rule is broken. Where it cannot be judged, it stays silent."""
         try:
-            if self.kind in {"sum", "sum_at_most_zero"}:
-                total = sum(weight * sum(_amounts(data, path)) for path, weight in self.terms)
-                return total == 0 if self.kind == "sum" else total <= 0
-            texts = [_text(data, path) for path, _ in self.terms]
+            places = [("$", data)] if self.each is None else _elements(data, self.each)
         except _UnreadableError:
-            return True
+            return
+        for place, part in places:
+            try:
+                holds = self._holds_in(part)
+            except _UnreadableError:
+                continue
+            if not holds:
+                yield Fault(f"{place}.{self.at}", self.rule)
+
+    def _holds_in(self, data: object) -> bool:
+        if self.kind in {"sum", "sum_at_most_zero"}:
+            total = sum(weight * sum(_amounts(data, path)) for path, weight in self.terms)
+            return total == 0 if self.kind == "sum" else total <= 0
+        texts = [_texts(data, path) for path, _ in self.terms]
         if self.kind == "in_order":  # ISO dates order as text (RFC 3339 section 5.1)
-            return all(earlier <= later for earlier, later in pairwise(texts))
-        return brn_checksum_holds(texts[0])
+            told = [some for some in texts if some]
+            return all(max(earlier) <= min(later) for earlier, later in pairwise(told))
+        if self.kind == "day_of_number":
+            (number,), (day,) = texts
+            return prescription_day(number) == day
+        return all(CHECKS[self.kind](text) for text in texts[0])
 
-    def fault(self) -> Fault:
-        """How a breach is named."""
-        return Fault(f"$.{self.at}", self.rule)
 
-
-def content_faults(data: object) -> list[Fault]:
+def content_faults(data: object, plain_numbers: Sequence[str] = ()) -> list[Fault]:
     """What no record may hold, of whatever type: resident registration numbers, broken text, fractions.
 
-    Walks without recursion and stops at a depth that no record has, so that depth cannot hurt it.
+    `plain_numbers` are top-level members that hold long numbers of their own, some of which cannot be told
+    from a resident's. Walks without recursion and stops at a depth that no record has.
     """
+    exempt = {f"$.{name}" for name in plain_numbers}
     faults: list[Fault] = []
     waiting: list[tuple[str, int, object]] = [("$", 0, data)]
     while waiting:
@@ -77,7 +93,9 @@ def content_faults(data: object) -> list[Fault]:
         elif isinstance(value, list):
             waiting += [(f"{path}[{index}]", depth + 1, member) for index, member in enumerate(value)]
         elif isinstance(value, str):
-            faults += _text_faults(path, value)
+            faults += [
+                fault for fault in _text_faults(path, value) if fault.rule != _RRN or path not in exempt
+            ]
         elif isinstance(value, float):  # JSON Schema takes 1.0 for an integer; an amount of won is never that
             faults.append(Fault(path, "not_a_whole_number"))
     return faults
@@ -89,11 +107,11 @@ def member_path(path: str, name: object) -> str:
     return f"{path}.{name if is_plain else '?'}"
 
 
-def _text_faults(path: str, text: str) -> Iterator[Fault]:
+def _text_faults(path: str, text: str, *, is_plain_number: bool = False) -> Iterator[Fault]:
     if any("\ud800" <= char <= "\udfff" for char in text):
         yield Fault(path, "not_unicode_text")
-    if looks_like_rrn(text):
-        yield Fault(path, "contains_resident_registration_number")
+    if not is_plain_number and looks_like_rrn(text):
+        yield Fault(path, _RRN)
 
 
 class _UnreadableError(Exception):
@@ -126,8 +144,14 @@ def _amounts(data: object, path: str) -> Iterator[int]:
         yield value
 
 
-def _text(data: object, path: str) -> str:
-    (value,) = _values(data, path)
-    if not isinstance(value, str):
-        raise _UnreadableError
-    return value
+def _texts(data: object, path: str) -> list[str]:
+    texts = []
+    for value in _values(data, path):
+        if not isinstance(value, str):
+            raise _UnreadableError
+        texts.append(value)
+    return texts
+
+
+def _elements(data: object, path: str) -> list[tuple[str, object]]:
+    return [(f"$.{path}[{index}]", one) for index, one in enumerate(_values(data, f"{path}[]"))]
