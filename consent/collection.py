@@ -5,8 +5,8 @@ No record of a person stands in the vault without a living link; linking and col
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from consent.errors import AlreadyLinkedError, NotFoundError, NotLinkedError
 from consent.evidence import Occurrence, Work, evidence
+from consent.identity import Identity, number_index, person_index, seal_identity
 from consent.models import SourceLink, Subject
 from consent.organisations import require_holders
 from consent.purposes import Language
@@ -28,19 +29,28 @@ from vault.store import PutResult, RecordDraft, RecordVersion, put
 
 COLLECTION_PURPOSE: Final = "vault.collection"
 
+# What a person agrees to beside holder and record types. PIPA decree article 42-5(3) wants periodicity, end
+# and retention said: asked for at most once a day, for a year, kept until the person has it erased.
+CYCLE: Final = "P1D"
+VALID_FOR: Final = timedelta(days=365)
+RETENTION: Final = "until_erased"
+
 
 @dataclass(frozen=True, slots=True)
 class NewLink:
     """What a person agrees to when linking a holder: which record types are collected.
 
-    `patient_no` is the holder's own number for the person; only its keyed index is stored.
+    `patient_no` is the holder's own number for the person; `name` and `born_on` (ISO) are what somebody has
+    vouched for, so that a record which contradicts them is noticed. Stored sealed, and as keyed indexes.
     """
 
     subject_id: str
     holder_id: str
-    patient_no: str
+    patient_no: str = field(repr=False)
     record_types: tuple[str, ...]
     language: Language
+    name: str | None = field(default=None, repr=False)
+    born_on: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,49 +78,52 @@ def link(work: Work, keyring: Keyring, new: NewLink, now: datetime) -> str:
     UnknownOrganisationError.
     """
     require_holders(work.session, [new.holder_id])
-    link_id, handle = random_id(), random_id()
-    terms = {
-        "purpose": COLLECTION_PURPOSE,
-        "holder": new.holder_id,
-        "record_types": sorted(new.record_types),
-        "language": new.language,
-    }
+    link_id, identity = random_id(), Identity(new.patient_no, new.name, new.born_on)
+    terms = _terms(new, now)
     canonical = rfc8785.dumps(terms)
     audit_key = keyring.audit_key(new.subject_id)
     row = SourceLink(
         link_id=link_id,
         subject_id=new.subject_id,
         holder_id=new.holder_id,
-        patient_index=_patient_index(keyring, new.holder_id, new.patient_no),
-        handle=handle,
+        patient_index=number_index(keyring, new.holder_id, new.patient_no),
+        person_index=person_index(keyring, new.holder_id, identity),
+        identity_sealed=seal_identity(keyring, link_id, (new.subject_id, new.holder_id), identity, now),
+        handle=random_id(),
         terms_sealed=seal(audit_key, _context(link_id), canonical),
         terms_digest=hashlib.sha256(canonical).digest(),
         given_at=now,
+        valid_until=now + VALID_FOR,
     )
     work.session.add(row)
     try:
         work.session.flush()
     except IntegrityError as error:
         raise AlreadyLinkedError from error
-    _record(work, keyring, row, EventType.SOURCE_LINKED, detail=terms, now=now)
+    record_link_event(work, keyring, row, EventType.SOURCE_LINKED, detail=terms, now=now)
     return link_id
 
 
 def unlink(work: Work, keyring: Keyring, link_id: str, subject_id: str, now: datetime) -> None:
     """Stop collecting from a holder. What was collected stays until it is erased. Idempotent."""
-    row = work.session.exec(
-        select(SourceLink)
-        .where(SourceLink.link_id == link_id, SourceLink.subject_id == subject_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError
-    if row.ended_at is not None:
-        return
-    row.ended_at = now
-    row.patient_index = None
-    _record(work, keyring, row, EventType.SOURCE_UNLINKED, detail={"holder": row.holder_id}, now=now)
+    _end(work, keyring, _locked(work.session, link_id, subject_id), EventType.SOURCE_UNLINKED, now)
+
+
+def expire_link(work: Work, keyring: Keyring, link_id: str, subject_id: str, now: datetime) -> bool:
+    """End a link whose time is over; False if it is not, or has ended. Raises NotFoundError."""
+    row = _locked(work.session, link_id, subject_id)
+    return row.valid_until <= now and _end(work, keyring, row, EventType.SOURCE_EXPIRED, now)
+
+
+def overdue_links(session: Session, now: datetime) -> list[tuple[str, str]]:
+    """Link and subject of the links that nothing has ended yet, and whose time is over."""
+    return list(
+        session.exec(
+            select(SourceLink.link_id, SourceLink.subject_id).where(
+                col(SourceLink.ended_at).is_(None), col(SourceLink.valid_until) <= now
+            )
+        )
+    )
 
 
 def find_link(session: Session, keyring: Keyring, holder_id: str, patient_no: str) -> SourceLink | None:
@@ -118,14 +131,14 @@ def find_link(session: Session, keyring: Keyring, holder_id: str, patient_no: st
     return session.exec(
         select(SourceLink).where(
             SourceLink.holder_id == holder_id,
-            SourceLink.patient_index == _patient_index(keyring, holder_id, patient_no),
+            SourceLink.patient_index == number_index(keyring, holder_id, patient_no),
             col(SourceLink.ended_at).is_(None),
         )
     ).one_or_none()
 
 
 def record_types_of(keyring: Keyring, row: SourceLink) -> tuple[str, ...]:
-    """Which record types a link's collection consent covers."""
+    """Which record types a link's collection consent covers. Raises NotLinkedError if it was exchanged."""
     canonical = open_sealed(keyring.audit_key(row.subject_id), _context(row.link_id), row.terms_sealed)
     if hashlib.sha256(canonical).digest() != row.terms_digest:
         raise NotLinkedError
@@ -156,7 +169,7 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
     covered = record_types_of(keyring, row)
     results = []
     for arrival in arrivals:
-        if row.ended_at is not None or arrival.record_type not in covered:
+        if row.ended_at is not None or row.valid_until <= now or arrival.record_type not in covered:
             raise NotLinkedError
         results.append(_put(work, keyring, catalogue, row, arrival=arrival, now=now))
     changed = [result for result in results if result.outcome != "unchanged"]
@@ -169,8 +182,27 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
             "stored": hashlib.sha256(rfc8785.dumps(stored)).hexdigest(),
         }
         detail = {"holder": row.holder_id, "stored": stored}
-        _record(work, keyring, row, EventType.RECORDS_COLLECTED, facts=facts, detail=detail, now=now)
+        record_link_event(
+            work, keyring, row, EventType.RECORDS_COLLECTED, facts=facts, detail=detail, now=now
+        )
     return results
+
+
+def record_link_event(  # noqa: PLR0913 - an event has this many sides
+    work: Work,
+    keyring: Keyring,
+    row: SourceLink,
+    event: EventType,
+    *,
+    detail: Mapping[str, Any],
+    now: datetime,
+    facts: Mapping[str, str | int] | None = None,
+) -> None:
+    """Put an event of a link into the log with this transaction's commit."""
+    occurrence = Occurrence(
+        event=event, handle=row.handle, at=now, purpose=COLLECTION_PURPOSE, facts=facts or {}, detail=detail
+    )
+    work.record(evidence(keyring.audit_key(row.subject_id), occurrence))
 
 
 def _put(  # noqa: PLR0913 - as `collect`, for one arrival
@@ -199,8 +231,39 @@ def _digest(work: Work, result: PutResult) -> str:
     return row.ciphertext_digest.hex()
 
 
-def _patient_index(keyring: Keyring, holder_id: str, patient_no: str) -> bytes:
-    return keyring.index("source_link.patient_no", f"{holder_id}\x1f{patient_no}")
+def _terms(new: NewLink, now: datetime) -> dict[str, Any]:
+    """The collection consent, as it is sealed and goes on record."""
+    return {
+        "purpose": COLLECTION_PURPOSE,
+        "holder": new.holder_id,
+        "record_types": sorted(new.record_types),
+        "language": new.language,
+        "cycle": CYCLE,
+        "until": (now + VALID_FOR).isoformat(),
+        "retention": RETENTION,
+    }
+
+
+def _locked(session: Session, link_id: str, subject_id: str) -> SourceLink:
+    row = session.exec(
+        select(SourceLink)
+        .where(SourceLink.link_id == link_id, SourceLink.subject_id == subject_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def _end(work: Work, keyring: Keyring, row: SourceLink, event: EventType, now: datetime) -> bool:
+    """End a link, free its number and forget who the person is to the holder; False if it had ended."""
+    if row.ended_at is not None:
+        return False
+    row.ended_at = now
+    row.patient_index = row.person_index = row.identity_sealed = None
+    record_link_event(work, keyring, row, event, detail={"holder": row.holder_id}, now=now)
+    return True
 
 
 def _context(link_id: str) -> bytes:
@@ -210,19 +273,3 @@ def _context(link_id: str) -> bytes:
 def _loads(canonical: bytes) -> dict[str, Any]:
     loaded: dict[str, Any] = orjson.loads(canonical)
     return loaded
-
-
-def _record(  # noqa: PLR0913 - an event has this many sides
-    work: Work,
-    keyring: Keyring,
-    row: SourceLink,
-    event: EventType,
-    *,
-    detail: Mapping[str, Any],
-    now: datetime,
-    facts: Mapping[str, str | int] | None = None,
-) -> None:
-    occurrence = Occurrence(
-        event=event, handle=row.handle, at=now, purpose=COLLECTION_PURPOSE, facts=facts or {}, detail=detail
-    )
-    work.record(evidence(keyring.audit_key(row.subject_id), occurrence))

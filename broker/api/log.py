@@ -1,8 +1,8 @@
 """The consent log for anybody: checkpoint, key and hash tiles (C2SP tlog-tiles). Entries are for auditors."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from broker.api.guards import AuditorHere, require_auditor_here
 from broker.deps import Installed, Now, Read
@@ -17,6 +17,9 @@ audit_router = APIRouter(prefix="/v1/audit", tags=["audit"], dependencies=[Depen
 _TEXT: Final = "text/plain; charset=utf-8"
 _BYTES: Final = "application/octet-stream"
 _MAX_PAGE: Final = 500
+_MAX_INDEX: Final = 2**63 - 1  # what a column of the log can hold
+
+Before = Annotated[int | None, Query(ge=0, le=_MAX_INDEX)]
 
 
 @router.get("/checkpoint")
@@ -48,7 +51,7 @@ def show_tile(path: str, session: Read) -> Response:
 
 
 @audit_router.get("/events")
-def list_events(session: Read, before: int | None = None, limit: int = 50) -> dict[str, object]:
+def list_events(session: Read, before: Before = None, limit: int = 50) -> dict[str, object]:
     """Events, the newest first; `before` is the index to go on from."""
     found = events(session, before=before, limit=max(1, min(limit, _MAX_PAGE)))
     return {"events": [_event(view) for view in found], "next_before": found[-1].index if found else None}

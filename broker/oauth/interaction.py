@@ -17,8 +17,10 @@ from consent.terms import Terms
 from vault.insert import insert_if_absent
 from vault.keys.keyring import Keyring
 from vault.schema import random_id
+from vault.seal import context_of, open_sealed, seal
 
 CODE_SECONDS: Final = 60
+_ANSWER_KEY: Final = "interaction_answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,47 @@ def deny(session: Session, issuer: str, interaction_id: str, subject_id: str | N
         raise InteractionGoneError
     _complete(session, request, now)
     return server.authorization_redirect(session, issuer, request, None)
+
+
+def keep_answer(session: Session, keyring: Keyring, interaction_id: str, decision: str, address: str) -> None:
+    """Remember where the person was sent, for the same form posted again: a double click, or going back."""
+    content = f"{decision}\n{address}".encode()
+    sealed = seal(keyring.sealing_key(_ANSWER_KEY), _answer_context(interaction_id), content)
+    session.exec(
+        update(Interaction)
+        .where(col(Interaction.interaction_id) == interaction_id)
+        .values(answer_sealed=sealed)
+    )
+
+
+def same_answer(  # noqa: PLR0913 - whose answer to what, and until when
+    session: Session,
+    keyring: Keyring,
+    interaction_id: str,
+    subject_id: str,
+    *,
+    decision: str,
+    since: datetime,
+) -> str | None:
+    """The address of this person's own answer, if it was the same decision and given after `since`."""
+    sealed = session.exec(
+        select(Interaction.answer_sealed)
+        .join(PushedRequest, col(PushedRequest.request_id) == col(Interaction.request_id))
+        .where(
+            Interaction.interaction_id == interaction_id,
+            Interaction.subject_id == subject_id,
+            col(PushedRequest.used_at) >= since,
+        )
+    ).one_or_none()
+    if sealed is None:
+        return None
+    opened = open_sealed(keyring.sealing_key(_ANSWER_KEY), _answer_context(interaction_id), sealed)
+    given, _, address = opened.decode().partition("\n")
+    return address if given == decision else None
+
+
+def _answer_context(interaction_id: str) -> bytes:
+    return context_of("mydata/oauth/answer@v1", interaction_id)
 
 
 def _living(

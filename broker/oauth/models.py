@@ -57,7 +57,8 @@ class PushedRequest(Row, table=True):
 class Interaction(Row, table=True):
     """The hour in which a person reads a pushed request. One for each request, however often reloaded.
 
-    `subject_id` and `grant_id` are set together when a signed-in citizen opens it.
+    `subject_id` and `grant_id` are set together when a signed-in citizen opens it. `answer_sealed` is
+    where the person was sent, for a form that was posted twice.
     """
 
     interaction_id: str = Field(primary_key=True)
@@ -65,6 +66,7 @@ class Interaction(Row, table=True):
     client_id: str = Field(foreign_key="client.client_id")
     subject_id: str | None = Field(default=None, index=True)
     grant_id: str | None = None
+    answer_sealed: bytes | None = Field(default=None, sa_type=LargeBinary)
     created_at: datetime = Field(sa_type=Instant)
     expires_at: datetime = Field(sa_type=Instant, index=True)
 

@@ -83,8 +83,8 @@ class Office:
 
 def bound(speaker: Recipient, path: str, access_token: str, **changes: object) -> dict[str, str]:
     """The headers of a call with a token bound to a key (RFC 9449 section 7.1)."""
-    proof = speaker.proof(path, ath=access_token_hash(access_token), **changes)
-    return {"Authorization": f"DPoP {access_token}", "DPoP": proof}
+    claims: dict[str, Any] = {"ath": access_token_hash(access_token)} | changes
+    return {"Authorization": f"DPoP {access_token}", "DPoP": speaker.proof(path, **claims)}
 
 
 @pytest.fixture

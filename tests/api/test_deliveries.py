@@ -90,22 +90,14 @@ def test_a_wrong_proof_is_refused(small_office: Office) -> None:
         {"ath": "x"},
         {"jti": LEFT_OUT},
         {"header": {"typ": "JWT"}},
-        {"header": {"alg": "none"}},
     ]
     for changes in wrong:
-        try:
-            headers = bound(insurer, path, token) | {
-                "DPoP": insurer.proof(path, **({"ath": "?"} | changes))
-                if "ath" in changes
-                else bound(insurer, path, token, **changes)["DPoP"]
-            }
-        except ValueError:  # the signer will not sign "none" at all: take the signature off instead
-            headers = bound(insurer, path, token)
-            headers["DPoP"] = headers["DPoP"].rpartition(".")[0] + "."
+        headers = bound(insurer, path, token, **changes)
         assert is_refused(small_office.http.post(path, headers=headers), 401, "invalid_dpop_proof"), changes
-    both = [(name, value) for name, value in bound(insurer, path, token).items()]
-    twice = [*both, ("DPoP", insurer.proof(path))]
-    assert is_refused(small_office.http.post(path, headers=twice), 401, "invalid_dpop_proof")
+    whole = bound(insurer, path, token)
+    for proofs in ([], ["x"], [whole["DPoP"].rpartition(".")[0] + "."], [whole["DPoP"], insurer.proof(path)]):
+        several = [("Authorization", whole["Authorization"]), *(("DPoP", proof) for proof in proofs)]
+        assert is_refused(small_office.http.post(path, headers=several), 401, "invalid_dpop_proof"), proofs
     assert acknowledged_at(small_office, delivery_id) is None
 
 
@@ -245,32 +237,31 @@ def test_a_decision_lies_sealed(office: Office) -> None:
     assert "뺐습니다".encode() not in row.body_sealed
 
 
-@pytest.mark.parametrize(
-    ("changes", "path"),
-    [
-        ({"status": "paid"}, "body.status"),
-        ({"payable": -1}, "body.payable"),
-        ({"payable": 1.5}, "body.payable"),
-        ({"payable": "1000"}, "body.payable"),
-        ({"payable": True}, "body.payable"),
-        ({"payable": 10**13}, "body.payable"),
-        ({"reference": ""}, "body.reference"),
-        ({"reference": "x" * 101}, "body.reference"),
-        ({"explanation": {"ko": "하나"}}, "body.explanation.en"),
-        ({"lines": [LINE | {"paid": -5}]}, "body.lines.0.paid"),
-        ({"lines": [LINE | {"memo": "a-secret-word"}]}, "body.lines.0.memo"),
-        ({"lines": [LINE] * 501}, "body.lines"),
-        ({"patient": "a-secret-word"}, "body.patient"),
-        ({"explanation": "a-secret-word"}, "body.explanation"),
-    ],
-)
-def test_an_invalid_decision_is_told_by_place_and_not_repeated(
-    small_office: Office, changes: dict[str, Any], path: str
-) -> None:
-    answer = small_office.say(f"/v1/deliveries/{random_id()}/decision", DECISION | changes)
-    assert is_refused(answer, 422, "invalid_request")
-    assert path in [fault["path"] for fault in answer.json()["errors"]]
-    assert "a-secret-word" not in answer.text
+INVALID: list[tuple[dict[str, Any], str]] = [
+    ({"status": "paid"}, "body.status"),
+    ({"payable": -1}, "body.payable"),
+    ({"payable": 1.5}, "body.payable"),
+    ({"payable": "1000"}, "body.payable"),
+    ({"payable": True}, "body.payable"),
+    ({"payable": 10**13}, "body.payable"),
+    ({"reference": ""}, "body.reference"),
+    ({"reference": "x" * 101}, "body.reference"),
+    ({"explanation": {"ko": "하나"}}, "body.explanation.en"),
+    ({"lines": [LINE | {"paid": -5}]}, "body.lines.0.paid"),
+    ({"lines": [LINE | {"memo": "a-secret-word"}]}, "body.lines.0.memo"),
+    ({"lines": [LINE] * 501}, "body.lines"),
+    ({"patient": "a-secret-word"}, "body.patient"),
+    ({"explanation": "a-secret-word"}, "body.explanation"),
+]
+
+
+def test_an_invalid_decision_is_told_by_place_and_not_repeated(small_office: Office) -> None:
+    path = f"/v1/deliveries/{random_id()}/decision"
+    for changes, place in INVALID:
+        answer = small_office.say(path, DECISION | changes)
+        assert is_refused(answer, 422, "invalid_request"), changes
+        assert place in [fault["path"] for fault in answer.json()["errors"]]
+        assert "a-secret-word" not in answer.text
 
 
 def test_a_body_that_is_no_json_is_refused(small_office: Office) -> None:

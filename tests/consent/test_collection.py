@@ -9,6 +9,7 @@ from sqlmodel import select
 
 from consent.collection import (
     COLLECTION_PURPOSE,
+    VALID_FOR,
     Arrival,
     NewLink,
     collect,
@@ -152,6 +153,9 @@ def test_linking_is_on_record_with_what_was_agreed_to(office: Office) -> None:
         "holder": HOSPITAL,
         "record_types": [BILL, POLICY],
         "language": "en",
+        "cycle": "P1D",
+        "until": (office.clock() + VALID_FOR).isoformat(),
+        "retention": "until_erased",
     }
     assert told(office, link_id) == [(EventType.SOURCE_LINKED, {}, terms)]
     assert record_types_of(office.keyring, row(office, link_id)) == (BILL, POLICY)

@@ -1,11 +1,13 @@
 """The world of the lane's tests, on each kind of database."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from broker.installation import Installation
-from tests.installation import Clock
+from tests.databases import Databases
+from tests.installation import Clock, _installed
 from tests.lane.world import World, opened
 
 
@@ -21,3 +23,11 @@ def sqlite_world(sqlite_installation: Installation, clock: Clock) -> Iterator[Wo
     """On SQLite only."""
     with opened(sqlite_installation, clock) as world:
         yield world
+
+
+@pytest.fixture
+def postgresql_world(postgresql_databases: Databases, clock: Clock, tmp_path: Path) -> Iterator[World]:
+    """On PostgreSQL only."""
+    for installation in _installed(postgresql_databases, clock, tmp_path):
+        with opened(installation, clock) as world:
+            yield world

@@ -1,4 +1,4 @@
-"""Many pulls at the same moment: places, keys and proofs are each given out once, on one worker and on two."""
+"""Many pulls at the same moment: a place, a key and a proof are each good once, on one worker and on two."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -152,7 +152,8 @@ def test_a_withdrawal_among_pulls(world: World, workers: list[TestClient]) -> No
 
     *answers, after = at_once([*requests, withdraw])
     assert codes([after]) == {"401 consent_withdrawn": 1}
-    assert set(codes(answers)) <= {"200", "401 consent_withdrawn"}
+    # Two workers may overtake each other's pulls of one consent until one of them gives up.
+    assert set(codes(answers)) <= {"200", "401 consent_withdrawn", "503 overloaded"}
     released = codes(answers)["200"]
     assert len(world.deliveries(granted.grant_id)) == released
     told = [event for event, _ in world.told(granted.grant_id)]

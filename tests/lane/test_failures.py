@@ -9,10 +9,12 @@ import pytest
 
 from broker.installation import Installation
 from broker.lane import postgres, sqlite
+from consent.versions import terms_context
 from tests.installation import Clock
 from tests.lane.test_concurrency import at_once, codes, request_of
 from tests.lane.world import World, code_of, opened
 from tests.postgres import Cluster
+from vault.seal import seal
 
 OVERLOADED = (503, "overloaded")
 
@@ -92,9 +94,6 @@ def test_a_keyring_that_is_away(world: World) -> None:
 
 def test_terms_of_a_format_that_this_program_does_not_know_fail_alone(world: World) -> None:
     """Sealed by us, but not readable as terms: one pull's fault is not its neighbours'."""
-    from consent.versions import terms_context
-    from vault.seal import seal
-
     odd, *others = [world.granted() for _ in range(4)]
     key = world.installation.keyring.audit_key(world.office.subject_id)
     world.tamper(

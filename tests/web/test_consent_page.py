@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from consent.vocabulary import ConsentState
+from tests.installation import Clock
 from tests.web.stage import BILL, POLICY, REDIRECT_URI, Form, Stage, bill, policy, text_of
 
 
@@ -76,9 +77,8 @@ def test_opening_it_again_makes_no_second_consent(signed_in: Stage) -> None:
     assert len(signed_in.consents()) == 1
 
 
-@pytest.mark.parametrize("first", ["allow", "deny"])
-@pytest.mark.parametrize("second", ["allow", "deny"])
-def test_a_second_answer_changes_nothing(signed_in: Stage, first: str, second: str) -> None:
+@pytest.mark.parametrize(("first", "second"), [("allow", "deny"), ("deny", "allow")])
+def test_another_answer_afterwards_changes_nothing(signed_in: Stage, first: str, second: str) -> None:
     interaction_id = signed_in.request()
     path = f"/ko/consent/{interaction_id}"
     fields = Form(signed_in.http.get(path).text).fields
@@ -87,6 +87,22 @@ def test_a_second_answer_changes_nothing(signed_in: Stage, first: str, second: s
     assert signed_in.http.post(path, data=fields | {"decision": second}).status_code == 410
     assert signed_in.http.get(path).status_code == 410
     assert [consent.state for consent in signed_in.consents()] == [state]
+
+
+@pytest.mark.parametrize("decision", ["allow", "deny"])
+def test_the_same_answer_twice_leads_to_the_same_address(
+    signed_in: Stage, clock: Clock, decision: str
+) -> None:
+    interaction_id = signed_in.request()
+    path = f"/ko/consent/{interaction_id}"
+    fields = Form(signed_in.http.get(path).text).fields | {"decision": decision}
+    first = signed_in.http.post(path, data=fields)
+    second = signed_in.http.post(path, data=fields)
+    assert (first.status_code, second.status_code) == (303, 303)
+    assert first.headers["location"] == second.headers["location"]
+    assert len(signed_in.consents()) == 1
+    clock.advance(timedelta(seconds=61))
+    assert signed_in.http.post(path, data=fields).status_code == 410
 
 
 def test_the_page_shows_all_seven_items_of_the_law(signed_in: Stage) -> None:

@@ -93,9 +93,7 @@ def content_faults(data: object, plain_numbers: Sequence[str] = ()) -> list[Faul
         elif isinstance(value, list):
             waiting += [(f"{path}[{index}]", depth + 1, member) for index, member in enumerate(value)]
         elif isinstance(value, str):
-            faults += [
-                fault for fault in _text_faults(path, value) if fault.rule != _RRN or path not in exempt
-            ]
+            faults += _text_faults(path, value, is_plain_number=path in exempt)
         elif isinstance(value, float):  # JSON Schema takes 1.0 for an integer; an amount of won is never that
             faults.append(Fault(path, "not_a_whole_number"))
     return faults

@@ -14,7 +14,7 @@ from broker.web.citizen.deciding import Choice, Opened
 from broker.web.citizen.desk import Desk, DeskOf
 from broker.web.citizen.views import things
 from broker.web.csrf import OwnForm
-from broker.web.errors import BadChoiceError
+from broker.web.errors import BadChoiceError, RequestGoneError
 from broker.web.i18n import Language
 from broker.web.rendering import SEE_OTHER, Page, PageOf
 from broker.web.security_headers import origin_of
@@ -35,11 +35,22 @@ def show_consent(interaction_id: str, page: PageOf, desk: DeskOf) -> Response:
 @router.post("/consent/{interaction_id}", name="consent.post")
 def post_consent(interaction_id: str, page: PageOf, form: OwnForm, desk: DeskOf) -> Response:
     """The decision, then back to the recipient. `show` is the language switch, which keeps the ticks."""
+    decision = form.one("decision") or ""
+    try:
+        return _decide(page, desk, interaction_id, form, decision)
+    except RequestGoneError:
+        address = deciding.repeat(desk, interaction_id, decision)
+        if address is None:
+            raise
+        return RedirectResponse(address, status_code=SEE_OTHER)
+
+
+def _decide(page: Page, desk: Desk, interaction_id: str, form: FormData, decision: str) -> Response:
     opened = deciding.open_request(desk, interaction_id, page.language)
-    match form.one("decision"):
-        case "allow":
+    match decision:
+        case deciding.ALLOW:
             return _allow(page, desk, opened, form)
-        case "deny":
+        case deciding.DENY:
             return RedirectResponse(deciding.deny(desk, opened), status_code=SEE_OTHER)
         case "show":
             return _consent_page(page, desk, opened, ticked=frozenset(form.all("item")))

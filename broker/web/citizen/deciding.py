@@ -1,6 +1,8 @@
 """One person at one request: opening, agreeing, declining. Joins consent domain and authorization server."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from broker.oauth import interaction
 from broker.oauth.errors import InteractionGoneError
@@ -14,6 +16,9 @@ from consent.errors import InvalidTermsError, RequiredItemMissingError, WrongSta
 from consent.models import Organisation
 from consent.purposes import Purpose
 from consent.reading import Party, party
+
+ALLOW: Final = "allow"
+DENY: Final = "deny"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def allow(desk: Desk, opened: Opened, choice: Choice) -> str:
     except WrongStateError as error:
         raise RequestGoneError from error
     try:
-        return interaction.allow(
+        address = interaction.allow(
             desk.work.session,
             installation.settings.server.issuer,
             opened.view.interaction_id,
@@ -105,6 +110,8 @@ def allow(desk: Desk, opened: Opened, choice: Choice) -> str:
         )
     except InteractionGoneError as error:
         raise RequestGoneError from error
+    _keep(desk, opened, ALLOW, address)
+    return address
 
 
 def deny(desk: Desk, opened: Opened) -> str:
@@ -112,7 +119,7 @@ def deny(desk: Desk, opened: Opened) -> str:
     installation = desk.installation
     try:
         lifecycle.refuse(desk.work, desk.keyring, opened.grant_id, desk.subject_id, desk.now)
-        return interaction.deny(
+        address = interaction.deny(
             desk.work.session,
             installation.settings.server.issuer,
             opened.view.interaction_id,
@@ -121,3 +128,22 @@ def deny(desk: Desk, opened: Opened) -> str:
         )
     except (WrongStateError, InteractionGoneError) as error:
         raise RequestGoneError from error
+    _keep(desk, opened, DENY, address)
+    return address
+
+
+def repeat(desk: Desk, interaction_id: str, decision: str) -> str | None:
+    """Where this person was sent by the same decision a moment ago: a form may be posted twice."""
+    life = timedelta(seconds=desk.installation.settings.oauth.code_seconds)
+    return interaction.same_answer(
+        desk.work.session,
+        desk.keyring,
+        interaction_id,
+        desk.subject_id,
+        decision=decision,
+        since=desk.now - life,
+    )
+
+
+def _keep(desk: Desk, opened: Opened, decision: str, address: str) -> None:
+    interaction.keep_answer(desk.work.session, desk.keyring, opened.view.interaction_id, decision, address)

@@ -327,6 +327,7 @@ def upgrade() -> None:
         sa.Column("client_id", sa.String(), nullable=False),
         sa.Column("subject_id", sa.String(), nullable=True),
         sa.Column("grant_id", sa.String(), nullable=True),
+        sa.Column("answer_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["client_id"], ["client.client_id"], name="fk_interaction_client_id_client"),

@@ -6,8 +6,6 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-_YEAR = 365 * 24 * 60 * 60 * 1_000_000
-
 
 def upgrade() -> None:
     op.add_column("source_link", sa.Column("person_index", sa.LargeBinary(), nullable=True))
@@ -16,7 +14,7 @@ def upgrade() -> None:
     op.add_column(
         "source_link", sa.Column("valid_until", sa.BigInteger(), nullable=False, server_default=sa.text("0"))
     )
-    op.execute(f"UPDATE source_link SET valid_until = given_at + {_YEAR}")
+    op.execute("UPDATE source_link SET valid_until = given_at + 31536000000000")  # a year, in microseconds
     op.create_index("ix_source_link_holder_id_person_index", "source_link", ["holder_id", "person_index"])
     op.create_table(
         "holder_connection",

@@ -234,12 +234,28 @@ def test_a_policy_of_no_generation(generation: object) -> None:
 
 
 def test_the_codes_of_the_catalogue() -> None:
-    assert CATALOGUE.codes() == (BILL, POLICY)
+    assert CATALOGUE.codes() == (
+        "finance.payout_account",
+        BILL,
+        "health.medical_bill_detail",
+        "health.pharmacy_bill",
+        "health.prescription",
+        POLICY,
+        "resident.household",
+    )
 
 
 def test_natural_keys() -> None:
-    keys = [CATALOGUE.get(code).natural_key_of(CATALOGUE.get(code).example) for code in (BILL, POLICY)]
-    assert keys == ["20261110-0031", "HB01/HB-4-000001"]
+    keys = [CATALOGUE.get(code).natural_key_of(CATALOGUE.get(code).example) for code in CATALOGUE.codes()]
+    assert keys == [
+        "088/110000000019",
+        "20261110-0031",
+        "20261110-0031",
+        "R-20261110-07",
+        "20261110-00012",
+        "HB01/HB-4-000001",
+        "HH-2024-000117",
+    ]
 
 
 def enums_of(schema: dict[str, Any], path: str = "") -> dict[str, list[str]]:
@@ -280,9 +296,10 @@ class TestEveryRecordType:
         assert grades in (None, list(INSTITUTION_GRADES))
 
     def test_its_paths_lead_somewhere(self, record_type: RecordType) -> None:
-        paths = [path for rule in record_type.invariants for path, _ in rule.terms]
-        paths += [rule.at for rule in record_type.invariants]
-        paths += record_type.natural_key
+        paths = [*record_type.natural_key, *record_type.plain_numbers]
+        for rule in record_type.invariants:
+            start = "" if rule.each is None else f"{rule.each}[]."
+            paths += [start + path for path in (rule.at, *(path for path, _ in rule.terms))]
         for place in record_type.filters.values():
             paths += [place] if isinstance(place, str) else list(place.values())
         assert all(at_path(record_type.example, path) is not None for path in paths)
