@@ -101,6 +101,9 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         consent.NotLinkedError: Answer(
             403, "not_linked", "Nobody agreed to collect this: there is no living link."
         ),
+        consent.NothingKeptError: Answer(
+            409, "nothing_kept", "Nothing of the record was kept; its holder must deliver it again."
+        ),
         consent.AlreadyDecidedError: Answer(409, "already_decided", "The delivery has a decision already."),
         consent.NotFoundError: Answer(404, "not_found", "There is nothing here for you."),
         consent.WrongStateError: Answer(409, "wrong_state", "The consent's state does not allow this."),

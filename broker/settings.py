@@ -127,6 +127,12 @@ class DeliverySection(_Section):
     redelivery_hours: Annotated[int, Field(ge=1, le=168)] = 24
 
 
+class CollectionSection(_Section):
+    """`[collection]`: how long a record waits for a decision whose it is."""
+
+    pending_days: Annotated[int, Field(ge=1, le=30)] = 7
+
+
 class LimitsSection(_Section):
     """`[limits]`: what the broker takes at most."""
 
@@ -156,6 +162,7 @@ class Settings(_Section):
     oauth: OAuthSection
     session: SessionSection
     delivery: DeliverySection
+    collection: CollectionSection
     limits: LimitsSection
     log: LogSection
     secrets: SecretsSection

@@ -10,10 +10,11 @@ class ConnectorError(Exception):
 
 
 class SourceRefusedError(ConnectorError):
-    """A whole export file is refused: `file` is its name, `faults` say where in its header and why."""
+    """A whole file is refused: `file` is its name, `place` where (as a rule its header), `faults` say why."""
 
-    def __init__(self, file: str, faults: Sequence[Fault]) -> None:
+    def __init__(self, file: str, faults: Sequence[Fault], place: str = "line 1") -> None:
         self.file = file
+        self.place = place
         self.faults = tuple(faults)
         super().__init__("; ".join(f"{file}: {fault.path}: {fault.rule}" for fault in faults))
 
@@ -65,3 +66,31 @@ class ResponseRefusedError(OutboundError):
     def __init__(self, host: str, status: int, told: str) -> None:
         self.status = status
         super().__init__(host, f"{told} (status {status})")
+
+
+class HolderError(ConnectorError):
+    """The base of what asking a holder can end in, other than a page and an OutboundError."""
+
+
+class HolderRefusedError(HolderError):
+    """The holder refuses the transmission on a legal ground: `reason` is its code."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class HolderFaultError(HolderError):
+    """The holder's answer is not one that can be used: `rule` is what it breaks."""
+
+    def __init__(self, rule: str) -> None:
+        self.rule = rule
+        super().__init__(rule)
+
+
+class TransmissionRefusedError(ConnectorError):
+    """A holder refuses a request: the legal ground, and for its own log what is wrong with it."""
+
+    def __init__(self, reason: str, told: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}: {told}")

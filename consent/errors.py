@@ -37,6 +37,10 @@ class NotLinkedError(ConsentError):
     """No living link, hence no collection consent: nothing may be collected."""
 
 
+class NothingKeptError(ConsentError):
+    """Only a notice of the record is kept, since nobody had agreed to it: it must be delivered again."""
+
+
 class AlreadyDecidedError(ConsentError):
     """A delivery has one decision; another one for it was refused."""
 
@@ -51,7 +55,7 @@ class WrongStateError(ConsentError):
     def __init__(self, state: str, event: str) -> None:
         self.state = state
         self.event = event
-        super().__init__(f"a consent in state {state} cannot {event}")
+        super().__init__(f"what is in state {state} cannot {event}")
 
 
 class NoticeChangedError(ConsentError):

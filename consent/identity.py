@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from consent.models import SourceLink
 from consent.vocabulary import Doubt
+from vault.errors import ErasedError
 from vault.keys.keyring import Keyring
 from vault.seal import context_of, open_sealed, seal
 
@@ -47,8 +48,7 @@ class Match:
 def match(session: Session, keyring: Keyring, holder_id: str, told: Identity, now: datetime) -> Match:
     """Find the living link that a holder's words mean.
 
-    The number decides; name and birth date can only contradict it. Raises ErasedError for a person whose
-    keys are gone.
+    The number decides; name and birth date can only contradict it. Who was erased is nobody here.
     """
     by_number = _living(session, holder_id, now, patient_index=number_index(keyring, holder_id, told.number))
     index = person_index(keyring, holder_id, told)
@@ -59,7 +59,10 @@ def match(session: Session, keyring: Keyring, holder_id: str, told: Identity, no
     others = {link.link_id for link in by_person}
     if others and found.link_id not in others:
         return Match(found, Doubt.PERSON_AMBIGUOUS, is_number_linked=True)
-    doubt = _contradiction(identity_of(keyring, found), told)
+    try:
+        doubt = _contradiction(identity_of(keyring, found), told)
+    except ErasedError:
+        return Match(None, Doubt.PERSON_NOT_LINKED, is_number_linked=False)
     return Match(found, doubt, is_number_linked=True)
 
 

@@ -66,7 +66,7 @@ def demo(  # noqa: PLR0913 - these are the options
             else:
                 end = _end_by_signal()
                 _announce(ready, as_json=as_json)
-                _wait_for(end, processes, ready)
+                _wait_for(end, processes, log=ready.plan.directory / "demo.log")
     except DemoRefusedError as error:
         raise StopError(error.problem, error.remedy) from None
     except StoryBrokenError as error:
@@ -131,11 +131,10 @@ def _end_by_signal() -> Event:
     return end
 
 
-def _wait_for(end: Event, processes: "Sequence[Popen[bytes]]", ready: "Demo") -> None:
+def _wait_for(end: Event, processes: "Sequence[Popen[bytes]]", *, log: Path) -> None:
     """Until the signal. Raises DemoRefusedError when a process ends by itself: half a demo would puzzle."""
     from broker.demo.installing import DemoRefusedError
 
     while not end.wait(1):
         if any(process.poll() is not None for process in processes):
-            remedy = f"Look into {ready.plan.directory / 'demo.log'}"
-            raise DemoRefusedError("A process of the demo has ended by itself", remedy)
+            raise DemoRefusedError("A process of the demo has ended by itself", f"Look into {log}")

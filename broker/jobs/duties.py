@@ -16,6 +16,11 @@ from vault.errors import VaultError
 
 _log: Final = logging.getLogger(__name__)
 
+
+class _UnknownDutyError(Exception):
+    """A kind of duty that this program does not know."""
+
+
 Doer = Callable[[Installation, Duty], None]
 
 
@@ -27,9 +32,10 @@ def drain(installation: Installation, now: datetime) -> int:
             duty = take_due(work.session, now)
             if duty is None:
                 return done
+            do = _DOERS.get(duty.kind, _leave)
             try:
-                _DOERS[DutyKind(duty.kind)](installation, duty)
-            except (VaultError, SQLAlchemyError) as error:
+                do(installation, duty)
+            except (_UnknownDutyError, VaultError, SQLAlchemyError) as error:
                 _log.warning("duty postponed", extra={"duty": duty.kind, "error": type(error).__name__})
                 postpone(duty, now)
             else:
@@ -37,9 +43,14 @@ def drain(installation: Installation, now: datetime) -> int:
                 done += 1
 
 
+def _leave(_: Installation, duty: Duty) -> None:
+    """A newer program owes it, and one of its workers will do it: here it only waits."""
+    raise _UnknownDutyError(duty.kind)
+
+
 def _destroy_shares(installation: Installation, duty: Duty) -> None:
     """Idempotent: the shares went right after the commit, unless the process died in between."""
     installation.keyring.delete_shares(duty.target)
 
 
-_DOERS: Final[Mapping[DutyKind, Doer]] = MappingProxyType({DutyKind.DESTROY_SHARES: _destroy_shares})
+_DOERS: Final[Mapping[str, Doer]] = MappingProxyType({DutyKind.DESTROY_SHARES: _destroy_shares})

@@ -9,12 +9,15 @@ from consent.ledger.anchor import write_anchor
 from consent.ledger.checkpoint import NoteKey, sign_head
 from consent.ledger.notes import Checkpoint
 from consent.ledger.tiles import build_tiles
+from vault.errors import KeyringMissingError
 
 
 def log_key(installation: Installation) -> NoteKey:
-    """The log's signing key under its origin."""
-    (current, *_) = installation.keyring.service_keys(LOG_KEY)
-    return NoteKey(current.private_pem, installation.settings.ledger.origin)
+    """The log's signing key under its origin. Raises KeyringMissingError without one."""
+    keys = installation.keyring.service_keys(LOG_KEY)
+    if not keys:
+        raise KeyringMissingError("there is no key that signs the log")
+    return NoteKey(keys[0].private_pem, installation.settings.ledger.origin)
 
 
 def publish(installation: Installation, now: datetime) -> Checkpoint:

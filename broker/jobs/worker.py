@@ -1,9 +1,13 @@
-"""The worker: a loop over the jobs, until it is told to stop. Any number of workers may run."""
+"""The worker: two loops over its jobs, until it is told to stop. Any number of workers may run.
+
+Asking holders has a loop, and a thread, of its own: one that is slow must not hold up a checkpoint or a duty.
+"""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from threading import Event
+from functools import partial
+from threading import Event, Thread
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,15 +15,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from broker.installation import Installation
 from broker.jobs.duties import drain
 from broker.jobs.expiry import end_overdue, sweep
+from broker.jobs.lapsing import end_overdue_links, lapse_pending
 from broker.jobs.publishing import publish
+from broker.jobs.syncing import sync_due
 from consent.ledger.errors import LedgerError
 from vault.errors import VaultError
 
 _PAUSE_SECONDS: Final = 0.5
+_PATIENCE_SECONDS: Final = 5
 _SWEEP_EVERY: Final = timedelta(minutes=10)
 _EXPIRY_EVERY: Final = timedelta(seconds=15)
 
 _log: Final = logging.getLogger(__name__)
+
+
+_Job = tuple[str, timedelta, Callable[[Installation, datetime], object]]
 
 
 def work_until(stop: Event, installation: Installation) -> None:
@@ -28,12 +38,23 @@ def work_until(stop: Event, installation: Installation) -> None:
     A job that fails is logged and comes again at its next time: one must not stop the others.
     """
     interval = timedelta(seconds=installation.settings.ledger.checkpoint_interval_seconds)
-    jobs: list[tuple[str, timedelta, Callable[[Installation, datetime], object]]] = [
+    jobs: list[_Job] = [
         ("duties", timedelta(0), drain),
         ("publishing", interval, publish),
         ("expiry", _EXPIRY_EVERY, end_overdue),
+        ("links", _EXPIRY_EVERY, end_overdue_links),
+        ("pending", _SWEEP_EVERY, lapse_pending),
         ("sweep", _SWEEP_EVERY, sweep),
     ]
+    asking: list[_Job] = [("asking", timedelta(0), partial(sync_due, should_stop=stop.is_set))]
+    # A daemon: what a holder keeps waiting is not waited for at the end. Each page is a commit of its own.
+    thread = Thread(target=_loop, args=(stop, installation, asking), name="asking", daemon=True)
+    thread.start()
+    _loop(stop, installation, jobs)
+    thread.join(_PATIENCE_SECONDS)
+
+
+def _loop(stop: Event, installation: Installation, jobs: Sequence[_Job]) -> None:
     next_at = dict.fromkeys((name for name, _, _ in jobs), installation.clock())
     while not stop.is_set():
         for name, every, job in jobs:

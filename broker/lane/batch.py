@@ -3,37 +3,48 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
-from broker.lane.pulls import Answer, OverloadedError, Pull
+from broker.lane.pulls import OverloadedError
 
 MAX_BATCH: Final = 256
 MAX_WAITING: Final = 4096
 MAX_ROUNDS: Final = 8
 
-Process = Callable[[Sequence[Pull]], Awaitable[list[Answer | Exception | None]]]
-
 _log: Final = logging.getLogger(__name__)
 
 
-class Batch:
-    """Collects pulls and hands them to `process`, one batch at a time.
+class Asked(Protocol):
+    """One request. `once` is what a flush may hold only once: two requests that share any of it part."""
 
-    `process` answers each pull with an answer, with the error that it alone fails with, or with None to
-    have it decided anew. If `process` raises, all its pulls fail with that error: no answer leaves without
-    its commit.
+    @property
+    def once(self) -> tuple[bytes, ...]: ...
+
+
+Question = TypeVar("Question", bound=Asked)
+Reply = TypeVar("Reply")
+
+Process = Callable[[Sequence[Question]], Awaitable[Sequence[Reply | Exception | None]]]
+
+
+class Batch(Generic[Question, Reply]):
+    """Collects requests and hands them to `process`, one batch at a time.
+
+    `process` answers each request with an answer, with the error that it alone fails with, or with None to
+    have it decided anew. If `process` raises, all its requests fail with that error: no answer leaves
+    without its commit.
     """
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process[Question, Reply]) -> None:
         self._process = process
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_Waiting[Question, Reply]] = []
         self._flush: asyncio.Task[None] | None = None
 
-    async def submit(self, pull: Pull) -> Answer:
-        """The pull's answer, once it is committed. Raises OverloadedError."""
+    async def submit(self, request: Question) -> Reply:
+        """The request's answer, once it is committed. Raises OverloadedError."""
         if len(self._waiting) >= MAX_WAITING:
             raise OverloadedError
-        waiting = _Waiting(pull)
+        waiting: _Waiting[Question, Reply] = _Waiting(request)
         self._waiting.append(waiting)
         if self._flush is None:
             self._flush = asyncio.create_task(self._drain())
@@ -52,9 +63,9 @@ class Batch:
         finally:
             self._flush = None
 
-    async def _run(self, batch: "list[_Waiting]") -> None:
+    async def _run(self, batch: "list[_Waiting[Question, Reply]]") -> None:
         try:
-            answers = await self._process([waiting.pull for waiting in batch])
+            answers = await self._process([waiting.request for waiting in batch])
             for waiting, answer in zip(batch, answers, strict=True):
                 self._settle(waiting, answer)
         except Exception as error:  # noqa: BLE001 - whatever failed, every caller of this flush is told
@@ -62,7 +73,7 @@ class Batch:
             for waiting in batch:
                 waiting.fail(error)
 
-    def _settle(self, waiting: "_Waiting", answer: Answer | Exception | None) -> None:
+    def _settle(self, waiting: "_Waiting[Question, Reply]", answer: Reply | Exception | None) -> None:
         if isinstance(answer, Exception):
             waiting.fail(answer)
         elif answer is not None:
@@ -74,15 +85,15 @@ class Batch:
             self._waiting.insert(0, waiting)
 
 
-class _Waiting:
-    """A pull and the future of its caller."""
+class _Waiting(Generic[Question, Reply]):
+    """A request and the future of its caller."""
 
-    def __init__(self, pull: Pull) -> None:
-        self.pull = pull
+    def __init__(self, request: Question) -> None:
+        self.request = request
         self.rounds = 0
-        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
-    def succeed(self, answer: Answer) -> None:
+    def succeed(self, answer: Reply) -> None:
         # A caller that hung up has cancelled its future; the commit stands all the same.
         if not self.answer.done():
             self.answer.set_result(answer)
@@ -92,21 +103,20 @@ class _Waiting:
             self.answer.set_exception(error)
 
 
-def _disjoint(waiting: "list[_Waiting]") -> "tuple[list[_Waiting], list[_Waiting]]":
+def _disjoint(
+    waiting: "list[_Waiting[Question, Reply]]",
+) -> "tuple[list[_Waiting[Question, Reply]], list[_Waiting[Question, Reply]]]":
     """The next batch and the rest.
 
     No token twice, so that each place is decided on what the last flush committed; no proof twice, so
     that a replay meets the first use. Two tokens of one consent meet in `pulls.choose`.
     """
-    tokens: set[bytes] = set()
-    proofs: set[bytes] = set()
-    batch: list[_Waiting] = []
-    rest: list[_Waiting] = []
+    taken: set[bytes] = set()
+    batch: list[_Waiting[Question, Reply]] = []
+    rest: list[_Waiting[Question, Reply]] = []
     for one in waiting:
-        pull = one.pull
-        if len(batch) < MAX_BATCH and pull.token_hash not in tokens and pull.jti_digest not in proofs:
-            tokens.add(pull.token_hash)
-            proofs.add(pull.jti_digest)
+        if len(batch) < MAX_BATCH and taken.isdisjoint(one.request.once):
+            taken.update(one.request.once)
             batch.append(one)
         else:
             rest.append(one)

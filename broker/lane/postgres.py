@@ -109,7 +109,8 @@ _PASSING: Final = (
 
 
 @contextmanager
-def _passing_is_overload() -> Iterator[None]:
+def passing_is_overload() -> Iterator[None]:
+    """What passes by itself is told to come again (OverloadedError); a mistake of ours stays what it is."""
     try:
         yield
     except _PASSING as error:
@@ -149,7 +150,7 @@ class PostgresData:
 
     async def find(self, pulls: Sequence[Pull]) -> dict[int, Found]:
         """One statement for the whole batch."""
-        with _passing_is_overload():
+        with passing_is_overload():
             rows = await self._pool.fetch(
                 _FIND,
                 [pull.token_hash for pull in pulls],
@@ -163,7 +164,7 @@ class PostgresData:
 
     async def commit(self, proposals: Sequence[Proposal]) -> list[Answer | None]:
         """Lock, recheck in a statement of its own (its snapshot is younger than the lock), insert."""
-        with _passing_is_overload():
+        with passing_is_overload():
             async with (
                 self._pool.acquire() as connection,
                 # Whatever the server's default is: a snapshot older than the lock would recheck nothing.
@@ -212,7 +213,7 @@ class PostgresKeyring:
 
     async def keys(self, version_ids: Sequence[str], subject_ids: Sequence[str]) -> KeyMaterial:
         """One statement for the whole batch."""
-        with _passing_is_overload():
+        with passing_is_overload():
             return key_material(await self._pool.fetch(_KEYS, version_ids, subject_ids))
 
     async def close(self) -> None:

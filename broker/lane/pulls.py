@@ -25,6 +25,11 @@ class Pull:
     key_digest: bytes
     request_digest: bytes
 
+    @property
+    def once(self) -> tuple[bytes, ...]:
+        """No flush holds a token or a proof twice."""
+        return self.token_hash, self.jti_digest
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:

@@ -101,7 +101,7 @@ _ADD_PINNED: Final = "INSERT INTO delivery_record (delivery_id, record_id, versi
 _MOVE_HEAD: Final = "UPDATE ledger_head SET size = ?, frontier = ? WHERE name = 'log'"
 
 
-class _Thread:
+class SqliteThread:
     """One connection in one thread of its own: SQLite's work never waits in the event loop."""
 
     def __init__(self, path: Path) -> None:
@@ -112,6 +112,10 @@ class _Thread:
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` with the connection, after what was handed in before. Raises OverloadedError."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, work)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The same in one writing transaction. The file lock stands in for the head's: a writer is alone."""
+        return await self.run(lambda connection: self._in_transaction(connection, work))
 
     async def close(self) -> None:
         """Close the connection and end the thread."""
@@ -128,35 +132,35 @@ class _Thread:
                 raise
             raise OverloadedError from error
 
+    def _in_transaction(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+        lock = take_file_lock(self.path)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                done = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # a full disk has rolled back by itself
+                    connection.execute("ROLLBACK")
+                raise
+            return done
+        finally:
+            os.close(lock)
+
 
 class SqliteData:
     """`DataStore` on SQLite."""
 
     def __init__(self, path: Path) -> None:
-        self._thread = _Thread(path)
+        self._thread = SqliteThread(path)
 
     async def find(self, pulls: Sequence[Pull]) -> dict[int, Found]:
         """A few statements for each pull, all in one snapshot."""
         return await self._thread.run(lambda connection: _find(connection, pulls))
 
     async def commit(self, proposals: Sequence[Proposal]) -> list[Answer | None]:
-        """The file lock stands in for the head's: whoever writes here is alone."""
-        return await self._thread.run(lambda connection: self._commit(connection, proposals))
-
-    def _commit(self, connection: sqlite3.Connection, proposals: Sequence[Proposal]) -> list[Answer | None]:
-        lock = take_file_lock(self._thread.path)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                answers = _recheck_and_insert(connection, proposals)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:  # a full disk has rolled back by itself
-                    connection.execute("ROLLBACK")
-                raise
-            return answers
-        finally:
-            os.close(lock)
+        """Check again and insert, alone."""
+        return await self._thread.write(lambda connection: _recheck_and_insert(connection, proposals))
 
     async def close(self) -> None:
         """Close the connection and end its thread."""
@@ -167,7 +171,7 @@ class SqliteKeyring:
     """`KeyringStore` on SQLite."""
 
     def __init__(self, path: Path) -> None:
-        self._thread = _Thread(path)
+        self._thread = SqliteThread(path)
 
     async def keys(self, version_ids: Sequence[str], subject_ids: Sequence[str]) -> KeyMaterial:
         """Two point reads for each pull."""

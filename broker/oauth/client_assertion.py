@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlmodel import Session
 
-from broker.oauth.clients import RegisteredClient, find_active
+from broker.oauth.clients import RegisteredClient, find_active, is_client_id
 from broker.oauth.dpop import take_jti
 from broker.oauth.errors import OAuthCode, OAuthError
 from vault.errors import UntrustedTokenError
@@ -25,6 +26,23 @@ _MAX_JTI: Final = 256
 _TYPES: Final = frozenset({None, "JWT", "client-authentication+jwt"})
 
 
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """A client assertion as it came, and whose it says it is. Nothing of it is verified."""
+
+    raw_assertion: str
+    unverified_client_id: str
+    named_client_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A verified assertion: its id, which is good once, and until when it must be remembered."""
+
+    jti_digest: bytes
+    expires_at: datetime
+
+
 def authenticate(
     session: Session, parameters: Mapping[str, str], *, issuer: str, now: datetime
 ) -> RegisteredClient:
@@ -33,35 +51,62 @@ def authenticate(
     Before the signature holds, every failure has one description: a stranger learns nothing about
     which clients there are. Raises OAuthError invalid_client.
     """
-    if "client_secret" in parameters:
-        raise _refused("client secrets are not supported")
-    assertion = parameters.get("client_assertion")
-    if assertion is None or parameters.get("client_assertion_type") != ASSERTION_TYPE:
-        raise _refused("a client_assertion of type jwt-bearer is needed")
-    client, claims = _verified(session, assertion)
-    if parameters.get("client_id", client.client_id) != client.client_id:
-        raise _refused("client_id is not the client of the assertion")
-    expires_at = _check_claims(claims, client_id=client.client_id, issuer=issuer, now=now)
-    if not take_jti(session, _jti_digest(client.client_id, claims["jti"]), expires_at):
-        raise _refused("the assertion was used before")
+    assertion = read_assertion(parameters)
+    client = find_active(session, assertion.unverified_client_id)
+    if client is None:
+        raise unproven()
+    proven = prove(assertion, client.client_id, client.jwks, issuer=issuer, now=now)
+    if not take_jti(session, proven.jti_digest, proven.expires_at):
+        raise used_before()
     return client
 
 
-def _verified(session: Session, assertion: str) -> tuple[RegisteredClient, Mapping[str, Any]]:
-    unproven = _refused("client authentication failed")
+def read_assertion(parameters: Mapping[str, str]) -> Assertion:
+    """The assertion of a request, to learn whose keys to verify with. Raises OAuthError invalid_client."""
+    if "client_secret" in parameters:
+        raise _refused("client secrets are not supported")
+    raw_assertion = parameters.get("client_assertion")
+    if raw_assertion is None or parameters.get("client_assertion_type") != ASSERTION_TYPE:
+        raise _refused("a client_assertion of type jwt-bearer is needed")
     try:
-        _, unverified_claims = peek(assertion, max_bytes=_MAX_BYTES)
-        client = find_active(session, unverified_claims.get("sub"))
-        if client is None:
-            raise unproven
+        _, unverified_claims = peek(raw_assertion, max_bytes=_MAX_BYTES)
+    except UntrustedTokenError as error:
+        raise unproven() from error
+    unverified_client_id = unverified_claims.get("sub")
+    if not is_client_id(unverified_client_id):
+        raise unproven()
+    return Assertion(raw_assertion, unverified_client_id, parameters.get("client_id"))
+
+
+def prove(
+    assertion: Assertion, client_id: str, jwks: Mapping[str, Any], *, issuer: str, now: datetime
+) -> Proven:
+    """Verify an assertion with the keys of the active client that it names; using its id up is the caller's.
+
+    Pure, so the hot lane verifies with the same function. Raises OAuthError invalid_client.
+    """
+    try:
         header, claims = verify_jwt(
-            assertion, client.jwks, algorithms=ALGORITHMS, typ=None, max_bytes=_MAX_BYTES
+            assertion.raw_assertion, jwks, algorithms=ALGORITHMS, typ=None, max_bytes=_MAX_BYTES
         )
     except UntrustedTokenError as error:
-        raise unproven from error
+        raise unproven() from error
     if header.get("typ") not in _TYPES:  # a DPoP proof or a request object is no assertion
-        raise unproven
-    return client, claims
+        raise unproven()
+    if assertion.named_client_id not in {None, client_id}:
+        raise _refused("client_id is not the client of the assertion")
+    expires_at = _check_claims(claims, client_id=client_id, issuer=issuer, now=now)
+    return Proven(_jti_digest(client_id, claims["jti"]), expires_at)
+
+
+def unproven() -> OAuthError:
+    """What every failure before the signature holds is answered with."""
+    return _refused("client authentication failed")
+
+
+def used_before() -> OAuthError:
+    """The assertion is good, and was so before."""
+    return _refused("the assertion was used before")
 
 
 def _check_claims(claims: Mapping[str, Any], *, client_id: str, issuer: str, now: datetime) -> datetime:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -95,9 +95,14 @@ def add(
         raise ClientExistsError(registration.client_id)
 
 
+def is_client_id(unverified: object) -> TypeGuard[str]:
+    """Whether this can be a client's id at all."""
+    return isinstance(unverified, str) and _CLIENT_ID.fullmatch(unverified) is not None
+
+
 def find_active(session: Session, unverified_client_id: object) -> RegisteredClient | None:
     """The client, if it and its organisation are active; None for unknown and for suspended."""
-    if not isinstance(unverified_client_id, str) or _CLIENT_ID.fullmatch(unverified_client_id) is None:
+    if not is_client_id(unverified_client_id):
         return None
     row = session.exec(
         select(Client)

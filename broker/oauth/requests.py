@@ -36,14 +36,19 @@ class Call:
 
     @cached_property
     def parameters(self) -> Mapping[str, str]:
-        """The form with every parameter once; an empty value counts as absent (RFC 6749 section 3.1).
-
-        Raises OAuthError invalid_request for a parameter that came twice.
-        """
-        if any(len(values) > 1 for values in self.form.values.values()):
-            raise OAuthError(OAuthCode.INVALID_REQUEST, "a parameter came more than once")
-        return {name: values[0] for name, values in self.form.values.items() if values[0]}
+        """The form's parameters. Raises OAuthError invalid_request."""
+        return parameters_of(self.form)
 
     def accept_proof(self) -> Proof:
         """The request's DPoP proof, verified and used up. Raises InvalidProofError."""
         return accept_proof(self.session, self.raw_proofs, method="POST", url=self.url, now=self.now)
+
+
+def parameters_of(form: FormData) -> dict[str, str]:
+    """The form with every parameter once; an empty value counts as absent (RFC 6749 section 3.1).
+
+    Raises OAuthError invalid_request for a parameter that came twice.
+    """
+    if any(len(values) > 1 for values in form.values.values()):
+        raise OAuthError(OAuthCode.INVALID_REQUEST, "a parameter came more than once")
+    return {name: values[0] for name, values in form.values.items() if values[0]}

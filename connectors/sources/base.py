@@ -1,12 +1,13 @@
-"""What a source gives: records and faults, each with its place. And how an export file is read.
+"""What a source gives: records and faults, each with its place. And how a holder's own format is read.
 
-An export is JSON Lines: a header object, then one record a line in the holder's own field names.
+An export file is JSON Lines: a header object, then one record a line in the holder's own field names. What
+a holder answers or pushes over HTTP is the same header and the same records as one JSON object.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from connectors.errors import SourceRefusedError
 from connectors.sources.json_lines import LineFaultError, read_objects
@@ -16,18 +17,32 @@ from vault.record_types.catalogue import Catalogue
 
 
 @dataclass(frozen=True)
+class Person:
+    """Whose a record is, as its holder says: its number for the person, name and birth date (ISO) if told."""
+
+    number: str = field(repr=False)
+    name: str | None = field(default=None, repr=False)
+    born_on: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class SourceRecord:
-    """One valid record: where it stood, whose it is by the holder's number, and its data in our schema.
+    """One valid record: where it stood, whose it is by the holder's words, and its data in our schema.
 
     `natural_key` is the value by which the holder tells it from others. `doubts` refuse nothing.
     """
 
     place: str
     record_type: str
-    patient_no: str = field(repr=False)
+    person: Person
     natural_key: str = field(repr=False)
     data: dict[str, Any] = field(repr=False)
     doubts: tuple[Fault, ...] = ()
+
+    @property
+    def patient_no(self) -> str:
+        """The holder's number for the person."""
+        return self.person.number
 
 
 @dataclass(frozen=True)
@@ -48,12 +63,30 @@ class Header:
     data: Mapping[str, Any]
 
 
+Assemble = Callable[[Mapping[str, Any], dict[str, Any]], tuple[Person, dict[str, Any]]]
+
+
+class Source(Protocol):
+    """A way to read one holder's files of one record type. Every one passes the same contract tests."""
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def holder_id(self) -> str: ...
+
+    @property
+    def record_type(self) -> str: ...
+
+    def read(self, path: Path, catalogue: Catalogue) -> Iterator[SourceRecord | SourceFault]: ...
+
+
 @dataclass(frozen=True)
 class ExportSource:
     """A holder's export format: how to know it, and the tables that map it.
 
     `check_header` names what is wrong with a mapped header. `assemble` makes of a mapped header and a
-    mapped line the holder's number of the person and the record.
+    mapped line whose record it is, and the record.
     """
 
     format: str
@@ -63,20 +96,23 @@ class ExportSource:
     header_table: Table
     table: Table
     check_header: Callable[[Mapping[str, Any]], list[Fault]]
-    assemble: Callable[[Mapping[str, Any], dict[str, Any]], tuple[str, dict[str, Any]]]
+    assemble: Assemble
 
     def read_header(self, path: Path) -> Header:
         """Check the first line of the export. Raises SourceRefusedError with everything that is wrong."""
-        raw = first_object(path)
+        return self.header_of(first_object(path), path.name)
+
+    def header_of(self, raw: Mapping[str, Any], name: str) -> Header:
+        """Check a header, wherever it stood; a refusal calls that `name`. Raises SourceRefusedError."""
         if raw.get("format") != self.format:
-            raise SourceRefusedError(path.name, [Fault("$.format", "wrong_format")])
+            raise SourceRefusedError(name, [Fault("$.format", "wrong_format")])
         if type(raw.get("version")) is not int or raw["version"] != self.version:
-            raise SourceRefusedError(path.name, [Fault("$.version", "wrong_version")])
-        told = {name: value for name, value in raw.items() if name not in {"format", "version"}}
+            raise SourceRefusedError(name, [Fault("$.version", "wrong_version")])
+        told = {member: value for member, value in raw.items() if member not in {"format", "version"}}
         data, faults = apply(self.header_table, told)
         faults = faults or self.check_header(data)
         if faults:
-            raise SourceRefusedError(path.name, faults)
+            raise SourceRefusedError(name, faults)
         return Header(data["exported_on"], data)
 
     def read(self, path: Path, catalogue: Catalogue) -> Iterator[SourceRecord | SourceFault]:
@@ -86,6 +122,17 @@ class ExportSource:
         """
         header = self.read_header(path)
         return self._read_lines(path, header, catalogue)
+
+    def record_of(
+        self, place: str, raw: object, header: Header, catalogue: Catalogue
+    ) -> SourceRecord | list[Fault]:
+        """One record under a checked header, or everything that is wrong with it."""
+        if not isinstance(raw, dict):
+            return [Fault("$", "not_an_object")]
+        mapped, faults = apply(self.table, raw)
+        person, data = self.assemble(header.data, mapped)
+        draft = SourceRecord(place, self.record_type, person, "", data)
+        return checked_record(draft, catalogue, faults=faults, table=self.table)
 
     def _read_lines(
         self, path: Path, header: Header, catalogue: Catalogue
@@ -97,29 +144,30 @@ class ExportSource:
                 yield SourceFault(path.name, raw.place, "$", raw.rule)
                 continue
             place = f"line {number}"
-            record = self._record(place, raw, header, catalogue)
+            record = self.record_of(place, raw, header, catalogue)
             if isinstance(record, SourceRecord):
                 yield record
             else:
                 yield from (SourceFault(path.name, place, fault.path, fault.rule) for fault in record)
 
-    def _record(
-        self, place: str, raw: Mapping[str, Any], header: Header, catalogue: Catalogue
-    ) -> SourceRecord | list[Fault]:
-        mapped, faults = apply(self.table, raw)
-        patient_no, data = self.assemble(header.data, mapped)
-        try:
-            catalogue.validate(self.record_type, data)
-        except RecordInvalidError as error:
-            # What the mapping has named already is missing here: not named twice.
-            named = {fault.path for fault in faults}
-            found = (Fault(in_source_names(self.table, fault.path), fault.rule) for fault in error.faults)
-            faults += [fault for fault in found if fault.path not in named]
-        if faults:
-            return faults
-        natural_key = catalogue.get(self.record_type).natural_key_of(data)
-        doubts = catalogue.doubts(self.record_type, data)
-        return SourceRecord(place, self.record_type, patient_no, natural_key, data, doubts)
+
+def checked_record(
+    draft: SourceRecord, catalogue: Catalogue, *, faults: Sequence[Fault], table: Table
+) -> SourceRecord | list[Fault]:
+    """A mapped record, validated; or its faults, those of the mapping first, in the holder's names."""
+    found = list(faults)
+    try:
+        catalogue.validate(draft.record_type, draft.data)
+    except RecordInvalidError as error:
+        # What the mapping has named already is missing here: not named twice.
+        named = {fault.path for fault in found}
+        told = (Fault(in_source_names(table, fault.path), fault.rule) for fault in error.faults)
+        found += [fault for fault in told if fault.path not in named]
+    if found:
+        return found
+    natural_key = catalogue.get(draft.record_type).natural_key_of(draft.data)
+    doubts = catalogue.doubts(draft.record_type, draft.data)
+    return replace(draft, natural_key=natural_key, doubts=doubts)
 
 
 def first_object(path: Path) -> dict[str, Any]:

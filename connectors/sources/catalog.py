@@ -1,10 +1,12 @@
 """The catalogue of sources: which holders we can read, and which of them an export file is from."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from connectors.errors import SourceRefusedError
-from connectors.sources.base import ExportSource, first_object
+from connectors.sources.base import ExportSource, Source, first_object
+from connectors.sources.csv_file import CsvSource, encoding_of, header_of
 from connectors.sources.hospital import hospital_source
 from connectors.sources.insurance_register import register_source
 from vault.errors import Fault
@@ -12,16 +14,48 @@ from vault.errors import Fault
 SEOUL_HOSPITAL: Final = hospital_source("seoul-hospital", "11100079")
 INSURANCE_REGISTER: Final = register_source("insurance-register", "IR00000001")
 
+_CSV_MAPPINGS: Final = ("hanbit_clinic.json",)
 
-def all_sources() -> tuple[ExportSource, ...]:
+
+def all_sources() -> tuple[Source, ...]:
     """Every source, in the order in which they are shown."""
+    return (*export_sources(), *csv_sources())
+
+
+def export_sources() -> tuple[ExportSource, ...]:
+    """The sources of holders with a format of header and records: these can also push, and be asked."""
     return (SEOUL_HOSPITAL, INSURANCE_REGISTER)
 
 
-def source_of(path: Path) -> ExportSource:
-    """The source that an export file says it is from. Raises SourceRefusedError."""
+def csv_sources() -> tuple[CsvSource, ...]:
+    """The sources of holders that export CSV, read from their mapping files."""
+    return tuple(CsvSource.load(name) for name in _CSV_MAPPINGS)
+
+
+def sources_of(holder_id: str, record_types: Collection[str]) -> tuple[ExportSource, ...]:
+    """The sources by which a holder's answers and pushes of these record types are read."""
+    return tuple(
+        source
+        for source in export_sources()
+        if source.holder_id == holder_id and source.record_type in record_types
+    )
+
+
+def source_of(path: Path) -> Source:
+    """The source that a file says it is from. Raises SourceRefusedError."""
+    if path.suffix.lower() == ".csv":
+        return _csv_source_of(path)
     told = first_object(path).get("format")
-    for source in all_sources():
+    for source in export_sources():
         if source.format == told:
             return source
     raise SourceRefusedError(path.name, [Fault("$.format", "unknown_format")])
+
+
+def _csv_source_of(path: Path) -> CsvSource:
+    """The source that knows most of a file's columns; which are unknown to it, reading will say."""
+    names = set(header_of(path, encoding_of(path)))
+    best = max(csv_sources(), key=lambda source: len(names & source.column_names))
+    if names.isdisjoint(best.column_names):
+        raise SourceRefusedError(path.name, [Fault("$", "unknown_format")])
+    return best

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from connectors.sources.base import ExportSource
+from connectors.sources.base import ExportSource, Person
 from connectors.sources.mapping import Column, Rows, business_number, coded, day, identifier, text, whole
 from vault.errors import Fault
 from vault.identifiers import INSTITUTION_GRADES
@@ -116,6 +116,7 @@ def _only_of(hira_code: str) -> Callable[[Mapping[str, Any]], list[Fault]]:
     return check
 
 
-def _assemble(header: Mapping[str, Any], mapped: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _assemble(header: Mapping[str, Any], mapped: dict[str, Any]) -> tuple[Person, dict[str, Any]]:
     data = {**mapped, "institution": dict(header["institution"])}
-    return mapped["patient"].get("patient_no", ""), data
+    patient = mapped["patient"]
+    return Person(patient.get("patient_no", ""), patient.get("name")), data

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from connectors.sources.base import ExportSource
+from connectors.sources.base import ExportSource, Person
 from connectors.sources.mapping import Column, coded, coded_list, day, identifier, text, whole
 from vault.errors import Fault
 
@@ -70,7 +70,7 @@ def register_source(holder_id: str, org_code: str) -> ExportSource:
     )
 
 
-def _assemble(header: Mapping[str, Any], mapped: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _assemble(header: Mapping[str, Any], mapped: dict[str, Any]) -> tuple[Person, dict[str, Any]]:
     del header
     data = {name: value for name, value in mapped.items() if name != "member_no"}
-    return mapped.get("member_no", ""), data
+    return Person(mapped.get("member_no", ""), mapped["insured"].get("name")), data

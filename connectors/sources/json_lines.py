@@ -30,9 +30,14 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | LineFaultEr
     with path.open("rb") as file:
         for number, line in _lines(file):
             try:
-                yield number, _parse(number, line)
+                yield number, _parse(f"line {number}", line)
             except LineFaultError as fault:
                 yield number, fault
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    """One JSON object, read as strictly as a line of a file. Raises LineFaultError."""
+    return _parse("body", raw)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -50,8 +55,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             yield number, piece
 
 
-def _parse(number: int, line: bytes | None) -> dict[str, Any]:
-    place = f"line {number}"
+def _parse(place: str, line: bytes | None) -> dict[str, Any]:
     if line is None:
         raise LineFaultError(place, "line_too_long")
     try:

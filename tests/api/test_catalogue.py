@@ -54,7 +54,13 @@ def test_the_schema_of_the_details_takes_what_the_broker_takes(small_office: Off
     schema: dict[str, Any] = shown["schema"]
     jsonschema_rs.validate(schema, details())
     parse([details()])
-    for changes in ({"unheard_of": 1}, {"items": []}, {"actions": ["write"]}, {"retention": {"store": True}}):
+    wrong: list[dict[str, Any]] = [
+        {"unheard_of": 1},
+        {"items": []},
+        {"actions": ["write"]},
+        {"retention": {"store": True}},
+    ]
+    for changes in wrong:
         with pytest.raises(jsonschema_rs.ValidationError):
             jsonschema_rs.validate(schema, details(**changes))
         with pytest.raises(InvalidTermsError):

@@ -225,7 +225,7 @@ def test_another_decision_is_a_conflict(office: Office) -> None:
         view = consent_of(
             session, installation.keyring, office.world.subject_id, grant_id, office.world.clock()
         )
-    assert [decision.body["payable"] for decision in view.decisions] == [DECISION["payable"]]
+    assert [decision.body for decision in view.decisions] == [DECISION]
 
 
 def test_a_decision_lies_sealed(office: Office) -> None:

@@ -1,5 +1,6 @@
 """Collecting: nothing without a living link that covers it; linking, unlinking and arrivals are on record."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -215,10 +216,11 @@ def test_a_link_that_was_read_before_it_ended_is_read_again(office: Office) -> N
     if office.installation.data.is_sqlite:
         stop(office, link_id)  # a writing transaction is alone: nobody can come between
     with office.work() as work:
-        work.session.get_one(SourceLink, link_id)
+        loaded = work.session.get_one(SourceLink, link_id)
         if not office.installation.data.is_sqlite:
             stop(office, link_id)
         unlink(work, office.keyring, link_id, office.subject_id, office.clock())
+        assert loaded.ended_at == office.clock()
     assert len(told(office, link_id)) == 2
 
 
@@ -340,3 +342,20 @@ def test_collecting_while_unlinking_is_before_the_end_or_not_at_all(office: Offi
     events = [event for event, _, _ in told(office, link_id)]
     assert events[-1] == EventType.SOURCE_UNLINKED
     assert record_count(office) == (1 if outcomes[0] == "done" else 0)
+
+
+def test_unlinking_waits_for_what_is_being_collected(office: Office) -> None:
+    link_id = office.link()
+    found_before, catalogue = row(office, link_id), office.installation.catalogue
+    with ThreadPoolExecutor(1) as thread:
+        with office.work() as work:
+            collect(work, office.keyring, catalogue, found_before, arrivals=[bill()], now=office.clock())
+            unlinking = thread.submit(stop, office, link_id)
+            with pytest.raises(TimeoutError):
+                unlinking.result(timeout=0.5)
+        unlinking.result(timeout=30)
+    assert [event for event, _, _ in told(office, link_id)] == [
+        EventType.SOURCE_LINKED,
+        EventType.RECORDS_COLLECTED,
+        EventType.SOURCE_UNLINKED,
+    ]

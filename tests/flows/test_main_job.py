@@ -1,12 +1,12 @@
-"""The main job from end to end, as processes: what it prints, what it leaves, what it refuses, how it ends."""
+"""The main job from end to end, as processes: what it refuses, prints and leaves, and how it ends."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ from sqlalchemy import inspect, text
 from broker.cli import demo as demo_command
 from broker.db import Database
 from broker.demo.citizen import Citizen, UnexpectedPageError
+from broker.demo.installing import DemoRefusedError
 from consent.ledger.verify.__main__ import main as verify_log
 from tests.cli.conftest import run
 from tests.flows.demos import (
@@ -266,6 +267,14 @@ def test_an_interrupt_ends_all_of_it(tmp_path: Path) -> None:
         httpx.get(f"http://127.0.0.1:{port}/livez")
 
 
+def test_a_process_that_ends_by_itself_ends_the_demo(tmp_path: Path) -> None:
+    with (
+        subprocess.Popen([sys.executable, "-c", ""]) as ended,
+        pytest.raises(DemoRefusedError, match=r"demo\.log"),
+    ):
+        demo_command._wait_for(Event(), [ended], log=tmp_path / "demo.log")
+
+
 def test_a_headless_run_that_is_told_to_end_leaves_nobody_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "broker", "demo", "--once", "--json", "--dir", str(tmp_path / "demo")]
     log = tmp_path / "demo" / "demo.log"
@@ -298,7 +307,7 @@ def _rows(url: str) -> dict[str, int]:
         with database.read() as session:
             connection = session.connection()
             tables = inspect(connection).get_table_names()
-            return {name: connection.scalar(text(f"SELECT count(*) FROM {name}")) or 0 for name in tables}  # noqa: S608 - the database's own names
+            return {name: connection.scalar(text(f"SELECT count(*) FROM {name}")) or 0 for name in tables}
     finally:
         database.close()
 
@@ -306,5 +315,5 @@ def _rows(url: str) -> dict[str, int]:
 def _can_others_read(file: Path) -> bool:
     """Whether anybody else reaches it: by its own mode and those of the folders above it."""
     places = [file, *file.parents]
-    reachable = all(os.stat(place).st_mode & 0o011 for place in places[1:])
+    reachable = all(place.stat().st_mode & 0o011 for place in places[1:])
     return reachable and bool(file.stat().st_mode & 0o044)

@@ -19,6 +19,7 @@ import requests
 from requests_oauth2client import (
     AuthorizationRequest,
     AuthorizationResponse,
+    BearerToken,
     DPoPKey,
     DPoPToken,
     InvalidGrant,
@@ -85,7 +86,7 @@ class Third:
         address = f"{self.demo.issuer}/v1/deliveries"
         return self.session.post(address, auth=auth, headers={"Idempotency-Key": key}, timeout=PATIENCE)
 
-    def is_refused(self, token: DPoPToken, key: str) -> requests.Response:
+    def is_refused(self, token: BearerToken, key: str) -> requests.Response:
         """A pull that ends in 401. The library takes each for a call for a nonce, and says so with it."""
         with pytest.raises(MissingDPoPNonce) as refused:
             self.pull(token, key)

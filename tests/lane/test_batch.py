@@ -65,7 +65,7 @@ def run(work: Coroutine[None, None, T]) -> T:
     return asyncio.run(bounded())
 
 
-async def outcomes(batch: Batch, pulls: Sequence[Pull]) -> list[Answer | BaseException]:
+async def outcomes(batch: Batch[Pull, Answer], pulls: Sequence[Pull]) -> list[Answer | BaseException]:
     return await asyncio.gather(*(batch.submit(one) for one in pulls), return_exceptions=True)
 
 
@@ -266,13 +266,15 @@ def test_closing_waits_for_what_was_taken() -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=40))
 def test_a_batch_and_its_rest(names: list[tuple[int, int]]) -> None:
     async def story() -> None:
-        waiting = [_Waiting(pull(token=f"t{token}", proof=f"p{proof}")) for token, proof in names]
+        waiting: list[_Waiting[Pull, Answer]] = [
+            _Waiting(pull(token=f"t{token}", proof=f"p{proof}")) for token, proof in names
+        ]
         batch, rest = _disjoint(waiting)
         assert [one for one in waiting if one in batch] == batch
         assert [one for one in waiting if one in rest] == rest
         assert len(batch) + len(rest) == len(waiting)
         assert waiting[:1] == batch[:1]
         for member in ("token_hash", "jti_digest"):
-            assert len({getattr(one.pull, member) for one in batch}) == len(batch)
+            assert len({getattr(one.request, member) for one in batch}) == len(batch)
 
     run(story())

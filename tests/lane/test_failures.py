@@ -2,7 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from time import sleep
 
 import psycopg
 import pytest
@@ -62,9 +64,12 @@ def test_a_lock_that_comes_too_late(impatient: World) -> None:
 
 def test_a_lock_that_comes_in_time(impatient: World) -> None:
     granted = impatient.granted()
-    with locked(impatient):
-        pass
-    assert impatient.pull(granted.token).status_code == 200
+    with ThreadPoolExecutor(1) as thread:
+        with locked(impatient):
+            answer = thread.submit(impatient.pull, granted.token)
+            sleep(0.3)
+            assert not answer.done()
+        assert answer.result(timeout=10).status_code == 200
 
 
 @pytest.mark.parametrize("table", ["seen_jti", "delivery", "delivery_record", "ledger_entry"])

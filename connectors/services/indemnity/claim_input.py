@@ -1,4 +1,4 @@
-"""What the calculation reads of a policy and of bills: shaped record data, with nothing taken on trust.
+"""What the calculation reads of a policy, bills and what belongs to them: shaped record data, not trusted.
 
 A member that was not granted, is missing or has the wrong form becomes a path, never a guess.
 """
@@ -60,14 +60,25 @@ class Limits(_Read):
     noncovered_visits_per_year: Won
 
 
+class SpecialUsed(_Read):
+    """What one of the special kinds of care was paid, and for how many sessions."""
+
+    paid: Won
+    sessions: Won
+
+
 class Used(_Read):
-    """What was paid in the policy year so far."""
+    """What was paid in the policy year so far. What is None is not known."""
 
     year_from: Day
     year_to: Day
     covered: Won
     noncovered: Won
     noncovered_visits: Won
+    inpatient_own_share: Won | None = None
+    manual_therapy: SpecialUsed | None = None
+    injection: SpecialUsed | None = None
+    mri: SpecialUsed | None = None
 
 
 class Policy(_Read):
@@ -82,18 +93,26 @@ class Policy(_Read):
     ytd_used: Used
 
 
-class Line(_Read):
-    """One category of a bill."""
+class Amounts(_Read):
+    """Who pays what of one sum."""
 
-    category: str
     covered_copay: Won
     covered_nhis: Won
     covered_full_self: Won
     noncovered: Won
 
 
-class _Institution(_Read):
+class Line(Amounts):
+    """One category of a bill."""
+
+    category: str
+
+
+class _Place(_Read):
     hira_code: str
+
+
+class _Institution(_Place):
     grade: str
 
 
@@ -102,8 +121,11 @@ class _Period(_Read):
     last: Day = Field(alias="to")
 
 
-class _Totals(_Read):
+class _Total(_Read):
     patient_total: Won
+
+
+class _Totals(_Total):
     over_cap: Won
 
 
@@ -119,6 +141,11 @@ class Bill(_Read):
     patient_class: str | None = None
 
     @property
+    def number(self) -> str:
+        """By which its institution knows it."""
+        return self.bill_no
+
+    @property
     def covered(self) -> int:
         """C: the patient's share of covered care, less what the national insurer gives back."""
         shares = sum(line.covered_copay + line.covered_full_self for line in self.lines)
@@ -129,6 +156,82 @@ class Bill(_Read):
         """What is not covered, of whatever category."""
         return sum(line.noncovered for line in self.lines)
 
+    @property
+    def national_share(self) -> int:
+        """What the national insurer paid."""
+        return sum(line.covered_nhis for line in self.lines)
+
     def noncovered_of(self, categories: frozenset[str]) -> int:
         """What is not covered in some categories."""
         return sum(line.noncovered for line in self.lines if line.category in categories)
+
+    def charged_in(self, categories: frozenset[str]) -> int:
+        """Everything that was charged in some categories, whoever paid it."""
+        return sum(
+            line.covered_copay + line.covered_nhis + line.covered_full_self + line.noncovered
+            for line in self.lines
+            if line.category in categories
+        )
+
+
+class Row(Line):
+    """One line of a detailed bill. `special` is the holder's flag; None: the holder does not say."""
+
+    date: Day
+    count: str
+    days: Annotated[StrictInt, Field(ge=1)]
+    special: str | None = None
+
+
+class Detail(_Read):
+    """Of `health.medical_bill_detail`."""
+
+    bill_no: str
+    institution: _Place
+    rows: tuple[Row, ...]
+
+
+class Prescription(_Read):
+    """Of `health.prescription`. Without `valid_days` its end is not known."""
+
+    issue_no: str
+    issue_date: Day
+    institution: _Place
+    valid_days: Annotated[StrictInt, Field(ge=1)] | None = None
+
+
+class PharmacyBill(_Read):
+    """Of `health.pharmacy_bill`."""
+
+    receipt_no: str
+    dispense_date: Day
+    institution: _Place
+    amounts: Amounts
+    totals: _Total
+    prescription_no: str | None = None
+    prescribed_by: _Place | None = None
+    patient_class: str | None = None
+
+    @property
+    def number(self) -> str:
+        """By which the pharmacy knows it."""
+        return self.receipt_no
+
+    @property
+    def covered(self) -> int:
+        """The patient's share of covered drugs."""
+        return self.amounts.covered_copay + self.amounts.covered_full_self
+
+    @property
+    def noncovered(self) -> int:
+        """Drugs that are not covered."""
+        return self.amounts.noncovered
+
+    @property
+    def national_share(self) -> int:
+        """What the national insurer paid."""
+        return self.amounts.covered_nhis
+
+
+Paper = Bill | PharmacyBill
+"""What money is claimed for."""

@@ -6,14 +6,21 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from connectors.errors import OutboundError
 from connectors.services.indemnity.claim import compute
-from connectors.services.indemnity.recipient.broker_client import BrokerClient, BrokerRefusedError, Delivered
+from connectors.services.indemnity.recipient.broker_client import (
+    BrokerClient,
+    BrokerRefusedError,
+    Delivered,
+    PayloadDamagedError,
+)
 from connectors.services.indemnity.recipient.configuration import Configuration, asked_terms
 from connectors.services.indemnity.recipient.store import Case, CaseState, Store
 from vault.schema import random_id
 
 BILL: Final = "health.medical_bill"
 POLICY: Final = "insurance.indemnity_policy"
+_SERVER_ERROR: Final = 500
 
 _SUMMARY: Final = {
     "approved": {
@@ -61,31 +68,36 @@ class Desk:
             return None
         if case.state is CaseState.ASKED:
             if code is None:
-                self._store.refuse(case.case_id, error or "no_code")
-            else:
-                self._redeem(case, code)
-            self.advance(case.case_id)
+                self._store.refuse(case, error or "no_code")
+            elif self._store.begin_redeeming(case.case_id):
+                self._redeem(case.case_id, code)
+        self.advance(case.case_id)
         return self._store.case(case.case_id)
 
     def advance(self, case_id: str) -> None:
-        """Do every step that is due; what the broker refuses ends the case with its code."""
+        """Do every step that is due; what the broker refuses ends the case with its code.
+
+        A broker that cannot be reached, or not now, leaves the case where it is: coming back again goes on
+        from there. A claim that is decided stays so, whatever becomes of the confirmation.
+        """
         steps: Mapping[CaseState, Callable[[Case], None]] = {
             CaseState.GRANTED: self._receive,
             CaseState.RECEIVED: self._file,
             CaseState.FILED: self._decide,
         }
+        if self._configuration.acknowledge == "at_once":
+            steps = {**steps, CaseState.DECIDED: self._acknowledge}
         while (case := self._store.case(case_id)) is not None and case.state in steps:
             try:
                 steps[case.state](case)
             except BrokerRefusedError as refused:
-                self._store.refuse(case_id, refused.code)
+                if refused.status >= _SERVER_ERROR or case.state is CaseState.DECIDED:
+                    return
+                self._store.refuse(case, refused.code)
+            except PayloadDamagedError:
+                self._store.refuse(case, "payload_damaged")
+            except OutboundError:
                 return
-        if (
-            case is not None
-            and case.state is CaseState.DECIDED
-            and self._configuration.acknowledge == "at_once"
-        ):
-            self.acknowledge(case_id)
 
     def pull_again(self, case_id: str, *, with_same_key: bool) -> Delivered:
         """Pull once more, under the case's key or a new one. Raises BrokerRefusedError."""
@@ -100,16 +112,27 @@ class Desk:
         case = self._store.case(case_id)
         if case is None or case.delivery_id is None:
             raise BrokerRefusedError(404, "no_such_case")
-        self._broker.acknowledge(case.delivery_id, self._clock())
-        self._store.close_case(case_id)
+        self._acknowledge(case)
 
-    def _redeem(self, case: Case, code: str) -> None:
+    def _redeem(self, case_id: str, code: str) -> None:
+        case = self._store.case(case_id)
+        if case is None:
+            return
         try:
             granted = self._broker.redeem(code, case.code_verifier, self._clock())
         except BrokerRefusedError as refused:
-            self._store.refuse(case.case_id, refused.code)
-            return
-        self._store.grant(case.case_id, granted.access_token, granted.grant_id)
+            if refused.status >= _SERVER_ERROR:
+                self._store.ask_again(case_id)
+            else:
+                self._store.refuse(case, refused.code)
+        except OutboundError:
+            self._store.ask_again(case_id)
+        else:
+            self._store.grant(case_id, granted.access_token, granted.grant_id)
+
+    def _acknowledge(self, case: Case) -> None:
+        self._broker.acknowledge(case.delivery_id or "", self._clock())
+        self._store.close_case(case.case_id)
 
     def _receive(self, case: Case) -> None:
         delivered = self._broker.pull(case.access_token or "", _delivery_key(case), self._clock())

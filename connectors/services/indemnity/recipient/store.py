@@ -29,6 +29,7 @@ class CaseState(StrEnum):
     """How far a case has come; each step is durable before the next begins."""
 
     ASKED = "asked"
+    REDEEMING = "redeeming"
     GRANTED = "granted"
     RECEIVED = "received"
     FILED = "filed"
@@ -84,19 +85,32 @@ class Store:
         with self._transaction() as connection:
             return [_case(row) for row in connection.execute("SELECT * FROM claim_case ORDER BY rowid")]
 
-    def refuse(self, case_id: str, refusal: str) -> None:
+    def refuse(self, case: Case, refusal: str) -> None:
         """The person or the broker said no."""
-        self._update(case_id, state=CaseState.REFUSED, refusal=refusal)
+        self._move(case.case_id, case.state, CaseState.REFUSED, refusal=refusal)
+
+    def begin_redeeming(self, case_id: str) -> bool:
+        """The code is on its way to the broker; False if it is already, with another request of the browser.
+
+        A code is good once: presented twice, it costs the tokens (RFC 6749 section 4.1.2).
+        """
+        return self._move(case_id, CaseState.ASKED, CaseState.REDEEMING)
+
+    def ask_again(self, case_id: str) -> None:
+        """The broker was not reached: the code may be tried again."""
+        self._move(case_id, CaseState.REDEEMING, CaseState.ASKED)
 
     def grant(self, case_id: str, access_token: str, grant_id: str) -> None:
         """The person agreed."""
-        self._update(case_id, state=CaseState.GRANTED, access_token=access_token, grant_id=grant_id)
+        values = {"access_token": access_token, "grant_id": grant_id}
+        self._move(case_id, CaseState.REDEEMING, CaseState.GRANTED, **values)
 
     def receive(self, case_id: str, delivered: Delivered) -> None:
         """The records are here and safe."""
-        self._update(
+        self._move(
             case_id,
-            state=CaseState.RECEIVED,
+            CaseState.GRANTED,
+            CaseState.RECEIVED,
             delivery_id=delivered.delivery_id,
             payload_digest=delivered.payload_digest,
             records=orjson.dumps(delivered.records).decode(),
@@ -126,17 +140,17 @@ class Store:
                 [(*visit, case_id) for visit in visits],
             )
             connection.execute(
-                "UPDATE claim_case SET state = ?, claim_no = ?, claim = ? WHERE case_id = ?",
-                (CaseState.FILED, claim_no, orjson.dumps(dict(claim)).decode(), case_id),
+                "UPDATE claim_case SET state = ?, claim_no = ?, claim = ? WHERE case_id = ? AND state = ?",
+                (CaseState.FILED, claim_no, orjson.dumps(dict(claim)).decode(), case_id, CaseState.RECEIVED),
             )
 
     def decide(self, case_id: str, decision_id: str) -> None:
         """The decision is with the person."""
-        self._update(case_id, state=CaseState.DECIDED, decision_id=decision_id)
+        self._move(case_id, CaseState.FILED, CaseState.DECIDED, decision_id=decision_id)
 
     def close_case(self, case_id: str) -> None:
         """The delivery is acknowledged; nothing is left to do."""
-        self._update(case_id, state=CaseState.CLOSED)
+        self._move(case_id, CaseState.DECIDED, CaseState.CLOSED)
 
     def _one(self, column: str, value: str) -> Case | None:
         with self._transaction() as connection:
@@ -146,13 +160,18 @@ class Store:
             ).fetchone()
             return None if row is None else _case(row)
 
-    def _update(self, case_id: str, **values: str) -> None:
-        columns = ", ".join(f"{name} = ?" for name in values)
+    def _move(self, case_id: str, before: CaseState, after: CaseState, **values: str) -> bool:
+        """From one state to the next; False, and nothing changes, if the case is not in the first one.
+
+        Two requests of a browser may run the same step at once: a case never goes back.
+        """
+        columns = "".join(f", {name} = ?" for name in values)
         with self._transaction() as connection:
-            connection.execute(
-                f"UPDATE claim_case SET {columns} WHERE case_id = ?",  # noqa: S608 - column names of this file
-                (*values.values(), case_id),
+            moved = connection.execute(
+                f"UPDATE claim_case SET state = ?{columns} WHERE case_id = ? AND state = ?",  # noqa: S608 - column names of this file
+                (after, *values.values(), case_id, before),
             )
+            return moved.rowcount == 1
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,6 +1,5 @@
 """The claim: what is refused or left to a person first, then vectors, then properties."""
 
-import copy
 import json
 from importlib.resources import files
 from typing import Any
@@ -11,13 +10,22 @@ from hypothesis import strategies as st
 
 from connectors.services.indemnity.claim import Claim, ClaimLine, compute
 from connectors.services.indemnity.rules import Rules
+from tests.connectors.services.indemnity.papers import (
+    CLINIC,
+    LATER,
+    POLICY,
+    TERTIARY,
+    at,
+    bill,
+    line,
+    policy,
+    reviewed,
+    simple,
+)
 from vault.identifiers import INSTITUTION_GRADES
 from vault.record_types.catalogue import Catalogue
 
 CATALOGUE = Catalogue.load()
-CLINIC, TERTIARY = "31", "01"
-POLICY: dict[str, Any] = dict(CATALOGUE.get("insurance.indemnity_policy").example)
-LATER: dict[str, Any] = {"period": {"from": "2026-11-11", "to": "2026-11-11"}}
 SOME_COVERAGES = ["covered_illness", "noncovered_illness"]
 GRANTED = ("institution", "period", "lines", "totals", "bill_no", "care_type", "issue_date")
 
@@ -29,58 +37,10 @@ def purpose() -> dict[str, Any]:
     return declared
 
 
-def line(category: str = "laboratory", **amounts: int) -> dict[str, Any]:
-    zero = {"covered_copay": 0, "covered_nhis": 0, "covered_full_self": 0, "noncovered": 0}
-    return {"category": category, **zero, **amounts}
-
-
-def bill(lines: list[dict[str, Any]], number: str = "B-1", *, over_cap: int = 0) -> dict[str, Any]:
-    """A bill of a clinic as the demo's consent grants it: no patient, no department."""
-    own = sum(one["covered_copay"] + one["covered_full_self"] + one["noncovered"] for one in lines)
-    return {
-        "bill_no": number,
-        "issue_date": "2026-11-10",
-        "care_type": "outpatient",
-        "institution": {"hira_code": "11100079", "name": "한빛", "grade": CLINIC, "brn": "220-82-10073"},
-        "period": {"from": "2026-11-10", "to": "2026-11-10"},
-        "lines": lines,
-        "totals": {"patient_total": own - over_cap, "over_cap": over_cap},
-    }
-
-
-def simple(covered: int, noncovered: int, number: str = "B-1") -> dict[str, Any]:
-    return bill([line(covered_copay=covered, covered_nhis=1, noncovered=noncovered)], number)
-
-
-def at(grade: str) -> dict[str, Any]:
-    return {"institution": {"hira_code": "11100079", "grade": grade}}
-
-
-def policy(**changes: object) -> dict[str, Any]:
-    """The example policy with members changed; `a__b` is member b of member a."""
-    changed = copy.deepcopy(POLICY)
-    for path, value in changes.items():
-        place: dict[str, Any] = changed
-        *parents, last = path.split("__")
-        for parent in parents:
-            place = place[parent]
-        place[last] = value
-    return changed
-
-
-def reviewed(claim: Claim, rule_id: str) -> None:
-    """Nothing paid, a person must look, and the reason is named in both languages."""
-    assert (claim.payable, claim.status) == (0, "review")
-    assert {reason.rule_id for reason in claim.reasons} == {rule_id}
-    assert all(reason.explanation["ko"] and reason.explanation["en"] for reason in claim.reasons)
-    assert all((entry.paid, entry.deductible, entry.rule_id) == (0, 0, rule_id) for entry in claim.lines)
-
-
 @pytest.mark.parametrize(
     ("rule_id", "changes"),
     [
-        ("review.not_outpatient", {"care_type": "discharge"}),
-        ("review.not_outpatient", {"care_type": "something new"}),
+        ("review.care_type_unknown", {"care_type": "something new"}),
         ("gen4.outside_contract", {"period": {"from": "2023-01-09", "to": "2023-01-09"}}),
         ("gen4.outside_contract", {"period": {"from": "2028-01-10", "to": "2028-01-10"}}),
         ("gen4.outside_contract", {"period": {"from": "2026-11-11", "to": "2026-11-10"}}),
@@ -158,11 +118,11 @@ def test_a_bill_that_came_twice_is_not_paid_at_all() -> None:
 
 def test_one_bill_for_a_person_does_not_hold_up_the_others() -> None:
     claim = compute(
-        POLICY, [simple(50_000, 0), simple(50_000, 0, "B-2") | LATER | {"care_type": "inpatient"}]
+        POLICY, [simple(50_000, 0), simple(50_000, 0, "B-2") | LATER | {"care_type": "something new"}]
     )
     assert (claim.payable, claim.status) == (40_000, "review")
     assert [(reason.rule_id, reason.bill_no) for reason in claim.reasons] == [
-        ("review.not_outpatient", "B-2")
+        ("review.care_type_unknown", "B-2")
     ]
 
 
@@ -306,7 +266,7 @@ def test_whole_documents_are_computed_like_granted_fields() -> None:
 
 
 def test_the_claim_is_json() -> None:
-    claim = compute(POLICY, [simple(400_000, 30_000), simple(1, 1, "B-2") | {"care_type": "inpatient"}])
+    claim = compute(POLICY, [simple(400_000, 30_000), simple(1, 1, "B-2") | {"care_type": "something new"}])
     assert json.loads(json.dumps(claim.to_json())) == claim.to_json()
     assert set(claim.to_json()) == {"lines", "payable", "status", "reasons"}
 
@@ -348,6 +308,8 @@ def test_a_visit_pays_the_same_however_it_is_cut_into_bills(amounts: list[tuple[
 def test_every_rule_has_its_source_and_both_languages() -> None:
     rules = Rules.load()
     explained = [(rule.source, rule.explanation) for rule in rules.parts.values()]
+    explained += [(rule.source, rule.explanation) for rule in rules.stays.values()]
+    explained += [(rule.source, rule.explanation) for rule in rules.special.values()]
     explained += [(finding.source, finding.explanation) for finding in rules.findings.values()]
     assert all(source and set(explanation) == {"ko", "en"} for source, explanation in explained)
     assert all(set(text) == {"ko", "en"} for text in rules.additions.values())

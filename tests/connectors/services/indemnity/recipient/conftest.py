@@ -1,0 +1,145 @@
+"""A broker with the demo's people in it, and an insurer that talks to it: both whole, in one process."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from httpx import Response
+from starlette.testclient import TestClient
+
+from broker.app import create_app
+from broker.demo.citizen import Citizen, _form_with
+from broker.demo.installing import Demo, DemoPlan, install
+from broker.installation import open_installation
+from broker.settings import load_settings
+from connectors.http import Answer, OutboundClient
+from connectors.services.indemnity.recipient.app import create_insurer
+from connectors.services.indemnity.recipient.broker_client import BrokerClient
+from connectors.services.indemnity.recipient.configuration import Configuration, load_configuration
+from connectors.services.indemnity.recipient.desk import Desk
+from connectors.services.indemnity.recipient.store import Case, Store
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+Tap = Callable[[str, Answer], Answer]
+
+
+class Wire(OutboundClient):
+    """The insurer's way to the broker, without a socket. `tap` may hold, change or cut what passes."""
+
+    def __init__(self, broker: TestClient) -> None:
+        super().__init__()
+        self._broker = broker
+        self.asked: list[str] = []
+        self.tap: Tap = lambda _, answer: answer
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
+        path = urlsplit(url).path
+        self.asked.append(path)
+        got = self._broker.request(method, url, headers=dict(headers or {}), content=body)
+        return self.tap(path, Answer(got.status_code, dict(got.headers), got.content))
+
+
+@dataclass
+class Insurer:
+    """One insurer: its pages, its desk, its store, its wire; and the first persona in front of it."""
+
+    configuration: Configuration
+    store: Store
+    desk: Desk
+    wire: Wire
+    http: TestClient
+    broker: TestClient
+    password: str
+
+    @property
+    def staff(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.configuration.staff_token}"}
+
+    def opens_case(self) -> tuple[str, str]:
+        """A new case; its id, and the address that the person is sent to."""
+        opened = self.http.post("/staff/cases", headers=self.staff)
+        assert opened.status_code == 201
+        return opened.json()["case_id"], opened.json()["authorization_url"]
+
+    def person_says(self, button: str, address: str, username: str = "haneul") -> dict[str, str]:
+        """The person signs in and presses a button; the parameters that their browser comes back with."""
+        citizen = Citizen(self.configuration.issuer, username, self.password)
+        citizen._http.close()
+        citizen._http = TestClient(
+            self.broker.app, base_url=self.configuration.issuer, follow_redirects=False
+        )
+        page = citizen._go(address)
+        answer = citizen._post(page, _form_with(page.text, button), button)
+        citizen.close()
+        location = answer.headers["location"]
+        assert location.startswith(self.configuration.redirect_uri)
+        return {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
+
+    def comes_back(self, parameters: Mapping[str, str]) -> Response:
+        """The person's browser follows the redirect."""
+        answer: Response = self.http.get("/callback", params=dict(parameters))
+        return answer
+
+    def agreed(self, username: str = "haneul") -> tuple[str, dict[str, str]]:
+        """A case that the person agreed to, before the insurer knows of it."""
+        case_id, address = self.opens_case()
+        return case_id, self.person_says("allow", address, username)
+
+    def case(self, case_id: str) -> Case:
+        found = self.store.case(case_id)
+        assert found is not None
+        return found
+
+
+@dataclass(frozen=True)
+class BrokerInPlace:
+    """A broker that runs for a whole module, and how it was made."""
+
+    demo: Demo
+    http: TestClient
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerInPlace]:
+    directory = tmp_path_factory.mktemp("recipient") / "demo"
+    plan = DemoPlan(
+        directory=directory,
+        database_url=f"sqlite:///{directory / 'data.db'}",
+        keyring_url=f"sqlite:///{directory / 'keyring.db'}",
+        port=1,
+        insurer_port=2,
+        client_port=3,
+        acknowledge="when_told",
+    )
+    demo = install(plan, lambda: NOW)
+    installation = open_installation(load_settings(demo.config, {}), lambda: NOW)
+    with TestClient(create_app(installation), base_url=plan.issuer, follow_redirects=False) as http:
+        yield BrokerInPlace(demo, http)
+    installation.close()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def insurer(broker: BrokerInPlace, tmp_path: Path) -> Insurer:
+    """An insurer with an empty store; the broker remembers those before it."""
+    return set_up(broker, tmp_path)
+
+
+def set_up(
+    broker: BrokerInPlace, folder: Path, acknowledge: Literal["at_once", "when_told"] = "when_told"
+) -> Insurer:
+    configuration = replace(
+        load_configuration(broker.demo.insurer_config), store=folder / "insurer.db", acknowledge=acknowledge
+    )
+    store, wire = Store(configuration.store), Wire(broker.http)
+    desk = Desk(configuration, store, BrokerClient(configuration, wire), lambda: NOW)
+    http = TestClient(create_insurer(configuration, store, desk), follow_redirects=False)
+    return Insurer(configuration, store, desk, wire, http, broker.http, broker.demo.password)
