@@ -7,7 +7,7 @@ from typing import Final
 from anyio import to_thread
 from fastapi import FastAPI
 
-from broker.api import catalogue, deliveries, log
+from broker.api import catalogue, deliveries, holders, log
 from broker.errors import install_error_handlers
 from broker.health import router as health_router
 from broker.installation import Installation
@@ -15,6 +15,7 @@ from broker.lane.openapi import describe_lane
 from broker.lane.routes import lane_routes, open_lane
 from broker.logs import TraceMiddleware
 from broker.oauth.routes import create_router as oauth_router
+from broker.request_limits import RequestLimits
 from broker.web.error_pages import render_error_page
 from broker.web.routes import install_pages
 from broker.web.security_headers import SecurityHeaders
@@ -31,7 +32,6 @@ def create_app(installation: Installation) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
         lifespan=_life,
-        max_body_size=installation.settings.limits.body_bytes,
     )
     app.state.installation = installation
     app.router.routes.extend(lane_routes())
@@ -39,6 +39,7 @@ def create_app(installation: Installation) -> FastAPI:
         health_router,
         oauth_router(),
         deliveries.router,
+        holders.router,
         catalogue.router,
         log.router,
         log.audit_router,
@@ -47,6 +48,7 @@ def create_app(installation: Installation) -> FastAPI:
     install_pages(app)
     install_error_handlers(app, render_error_page)
     describe_lane(app)
+    app.add_middleware(RequestLimits, body_bytes=installation.settings.limits.body_bytes)
     app.add_middleware(SecurityHeaders, is_https=installation.settings.server.issuer.startswith("https://"))
     app.add_middleware(TraceMiddleware)
     return app

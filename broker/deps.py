@@ -101,6 +101,8 @@ async def read_form(request: Request, installation: Installed) -> FormData:
     except ValueError as error:
         raise BadFormError from error
     values: dict[str, list[str]] = {}
+    if any("\0" in text for pair in pairs for text in pair):
+        raise BadFormError  # no text of ours has one, and PostgreSQL takes none
     for name, value in pairs:
         values.setdefault(name, []).append(value)
     return FormData(values)

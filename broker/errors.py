@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from broker.api.errors import ApiTokenError, AuditorNeededError, ScopeMissingError
+from broker.api.errors import ApiTokenError, AuditorNeededError, HolderDeliveryError, ScopeMissingError
+from broker.db import LockTimeoutError, UnfinishedError
 from broker.deps import BadFormError, BodyTooLargeError
 from broker.lane.pulls import OverloadedError
 from broker.logs import TRACE_HEADER
@@ -135,6 +136,7 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         # broker
         ApiTokenError: _unproven("invalid_token", "There is no token, or it opens nothing for you."),
         ScopeMissingError: Answer(403, "insufficient_scope", "The token does not bear this call's scope."),
+        HolderDeliveryError: Answer(422, "delivery_invalid", "The delivery is not one that can be read."),
         AuditorNeededError: Answer(
             401, "auditor_needed", "This is for auditors who are signed in.", _SIGN_IN
         ),
@@ -155,6 +157,15 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         oauth.UnknownClientError: Answer(404, "unknown_client", "No client has this id."),
         # databases: a lock that came too late, a connection that is not there, a pool that is empty
         OperationalError: _BUSY,
+        LockTimeoutError: _BUSY,
+        UnfinishedError: Answer(
+            503,
+            "unfinished",
+            "It is done; what follows from it is repeated until that is done too.",
+            _RETRY_AFTER,
+        ),
+        # a value that the database does not take, such as a NUL in a text
+        DataError: Answer(400, "invalid_request", "The request does not have the right form."),
         PoolTimeoutError: _BUSY,
     }
 )
@@ -264,7 +275,7 @@ def _note(request: Request, error: Exception, answer: Answer) -> None:
 def _findings(error: Exception) -> list[Finding]:
     if isinstance(error, consent.InvalidTermsError | oauth.ClientInvalidError):
         return [(path, rule) for path, rule in error.faults]
-    if isinstance(error, vault.RecordInvalidError):
+    if isinstance(error, vault.RecordInvalidError | HolderDeliveryError):
         return [(fault.path, fault.rule) for fault in error.faults]
     if isinstance(error, consent.RequiredItemMissingError):
         return [(record_type, "required") for record_type in error.record_types]

@@ -117,7 +117,7 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
         raise NoticeChangedError
     asked = work.session.get_one(ConsentVersion, version_id_of(consent.grant_id, REQUESTED_NUMBER))
     terms = narrow(open_terms(keyring, consent.subject_id, asked), signature.granted)
-    holders = _holders(work, consent.subject_id, terms)
+    holders = _holders(work, consent.subject_id, terms, now)
     compartments = [
         keyring.compartment_id(consent.subject_id, holder, item.record_type)
         for item in terms.items
@@ -256,14 +256,16 @@ def _move(consent: Consent, state: ConsentState) -> None:
     consent.change_count += 1
 
 
-def _holders(work: Work, subject_id: str, terms: Terms) -> list[str]:
+def _holders(work: Work, subject_id: str, terms: Terms, now: datetime) -> list[str]:
     """The holders that were named, or all that are linked now."""
     if terms.holders is not None:
         require_holders(work.session, terms.holders)
         return sorted(terms.holders)
     linked = work.session.exec(
         select(SourceLink.holder_id).where(
-            SourceLink.subject_id == subject_id, col(SourceLink.ended_at).is_(None)
+            SourceLink.subject_id == subject_id,
+            col(SourceLink.ended_at).is_(None),
+            col(SourceLink.valid_until) > now,
         )
     )
     return sorted(set(linked))

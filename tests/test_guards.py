@@ -36,7 +36,7 @@ PUBLIC = {
 }
 
 # A client proves itself inside, and is refused in OAuth's own form (RFC 6749 section 5.2).
-CLIENT_PROVES_ITSELF = {"/par", "/token", "/revoke"}
+CLIENT_PROVES_ITSELF = {"/introspect", "/par", "/revoke", "/token"}
 
 # A well-formed request: what says no must be the guard, not a check of form that comes before it.
 HEADERS = {"Origin": ISSUER, "Idempotency-Key": "one"}

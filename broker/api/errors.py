@@ -1,5 +1,9 @@
 """What the JSON interface refuses with."""
 
+from collections.abc import Sequence
+
+from vault.errors import Fault
+
 
 class ApiTokenError(Exception):
     """No token, or one that opens nothing for this caller: unknown, foreign and expired are one answer."""
@@ -15,3 +19,11 @@ class ScopeMissingError(Exception):
 
 class AuditorNeededError(Exception):
     """Entries of the log are for auditors."""
+
+
+class HolderDeliveryError(Exception):
+    """A holder's delivery that cannot be read at all: `faults` say where and why, never a value."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = list(faults)
+        super().__init__("; ".join(f"{fault.path}: {fault.rule}" for fault in faults))

@@ -24,7 +24,7 @@ _SCHEME: Final = "dpop"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A recipient's client on its own business (client credentials)."""
+    """A recipient's or a holder's client on its own business (client credentials)."""
 
     client_id: str
     organisation_id: str
@@ -66,6 +66,7 @@ def recipient_with(scope: str) -> Callable[[Request, Installed, Now], Caller]:
 
 
 DeliveriesCaller = Annotated[Caller, Depends(recipient_with("deliveries"))]
+HolderCaller = Annotated[Caller, Depends(recipient_with("holders.records"))]
 
 
 def require_auditor_here(visitor: SignedInVisitor) -> Visitor:

@@ -71,6 +71,31 @@ def add_subject(
     show_members({"subject_id": subject_id, "account_id": account_id}, output)
 
 
+@subjects.command(
+    "find", epilog="Example:  mydata subject find --holder seoul-hospital --number P-0001 --reason 'call 42'"
+)
+def find_subject(
+    context: typer.Context,
+    *,
+    holder: Annotated[str, typer.Option(help="The holder whose number it is.")],
+    number: Annotated[str, typer.Option(help="The whole number; - reads it from standard input.")],
+    reason: Annotated[str, typer.Option(help="Why; it goes on record with your name.")] = "",
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Find the subject behind a holder's number: by the exact number only, and the search goes on record."""
+    from broker.cli.staff import acting
+    from broker.db import transaction
+    from consent.search import Search
+    from consent.search import find_subject as find
+
+    exact = sys.stdin.readline().removesuffix("\n") if number == "-" else number
+    with installation(context) as opened, transaction(opened.data) as work:
+        found = find(work, opened.keyring, Search(holder, exact), acting(reason), opened.clock())
+    if found is None:
+        raise StopError("Nobody here has this number at this holder")
+    show_members({"subject_id": found.subject_id, "link_id": found.link_id}, output)
+
+
 @staff.command("add", epilog="Example:  mydata staff add auditor-1 --role auditor")
 def add_staff(
     context: typer.Context,

@@ -1,6 +1,7 @@
 """`mydata demo`: everything from nothing to a running broker, or the main job once, headless."""
 
 import json
+import os
 import signal
 import tempfile
 from pathlib import Path
@@ -55,6 +56,7 @@ def demo(  # noqa: PLR0913 - these are the options
     from broker.demo.processes import running
     from broker.demo.story import StoryBrokenError
 
+    os.umask(0o077)  # what the demo and its processes write is for whoever started it
     plan = _plan(directory, database, keyring, port, once=once)
     try:
         ready = install(plan, read_clock)

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
-from broker.cli.failures import ExitCode
+from broker.cli import pending
+from broker.cli.failures import ExitCode, StopError
 from broker.cli.opening import installation
-from broker.cli.output import Output, OutputFormat, progress, show_json, show_rows
+from broker.cli.output import Output, OutputFormat, progress, show_json, show_members, show_rows
 
 if TYPE_CHECKING:
     from broker.jobs.importing import ImportReport
@@ -17,6 +19,7 @@ app = typer.Typer(
     epilog="Example:  mydata source import export-2026-11.jsonl",
     no_args_is_help=True,
 )
+app.add_typer(pending.app, name="pending")
 
 
 @app.command("list", epilog="Example:  mydata source list -o json")
@@ -40,7 +43,8 @@ def import_(
 ) -> None:
     """Import a holder's export files; a second run adds only what is missing.
 
-    Each record that is refused is named as FILE:PLACE PATH RULE and the exit code is 1; the others are kept.
+    Each record that is refused or kept apart (`mydata source pending`) is named as FILE:PLACE PATH RULE and
+    the exit code is 1; the others are kept.
     """
     from broker.jobs.importing import import_files
 
@@ -56,6 +60,60 @@ def import_(
     _show(report, output)
     if report.faults:
         raise typer.Exit(ExitCode.REFUSED)
+
+
+@app.command(
+    epilog="Example:  mydata source connect seoul-hospital --url https://hospital.example/transmissions"
+)
+def connect(
+    context: typer.Context,
+    holder_id: Annotated[str, typer.Argument(help="The id of a registered holder.")],
+    *,
+    url: Annotated[str, typer.Option(help="Where it answers transmission requests: https.")],
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Say where a holder answers, so that it is asked for what is new; a second time, the new address."""
+    from broker.db import transaction
+    from consent.progress import connect as connect_holder
+
+    with installation(context) as opened:
+        _check_address(url, is_demo=opened.settings.server.profile == "demo")
+        with transaction(opened.data) as work:
+            connect_holder(work.session, holder_id, url, opened.clock())
+    show_members({"holder_id": holder_id, "endpoint": url}, output)
+
+
+@app.command(epilog="Example:  mydata source sync seoul-hospital")
+def sync(
+    context: typer.Context,
+    holder_id: Annotated[str | None, typer.Argument(help="One holder. Default: every connected one.")] = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Ask holders that have an interface for what is new, now; `mydata worker` does it once a day.
+
+    The exit code is 1 if a holder refused, or answered what cannot be used; 3 if it could not be reached.
+    """
+    from broker.jobs.syncing import NOT_REACHED
+    from broker.jobs.syncing import sync as sync_holders
+
+    with installation(context) as opened:
+        done = sync_holders(opened, opened.clock(), holder_id=holder_id, is_forced=True)
+    columns = ("holder_id", "link_id", "pages", "added", "corrected", "unchanged", "held", "refused")
+    rows = [(*(getattr(one, name) for name in columns), one.fault or one.refusal) for one in done]
+    show_rows([*columns, "fault"], rows, output)
+    if any(one.refusal or one.refused or (one.fault and one.fault not in NOT_REACHED) for one in done):
+        raise typer.Exit(ExitCode.REFUSED)
+    if any(one.fault for one in done):
+        raise typer.Exit(ExitCode.COULD_NOT_CHECK)
+
+
+def _check_address(url: str, *, is_demo: bool) -> None:
+    from broker.setting_rules import is_loopback
+
+    parts = urlsplit(url)
+    is_local = parts.scheme == "http" and is_demo and is_loopback(parts.hostname or "")
+    if not parts.hostname or parts.username is not None or not (parts.scheme == "https" or is_local):
+        raise StopError("The address must be an https URL without credentials", code=ExitCode.WRONG_USAGE)
 
 
 def _show(report: "ImportReport", output: OutputFormat) -> None:

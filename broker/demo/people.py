@@ -58,7 +58,7 @@ PERSONAS: Final = tuple(
         ("haneul", "jeongsuk", "doyun", "minseo", "garam"),
         DEMO_PEOPLE,
         (
-            "A young tenant with three visits in November: claims them with one consent",
+            "A young tenant with bills of the last weeks: claims them all with one consent",
             "Has been in hospital: part of the claim goes to a person for review",
             "Sixteen, and may consent alone",
             "Reads everything, and says no",

@@ -5,6 +5,7 @@ Deciding has refused them since that very instant; this only puts it on record a
 
 from datetime import datetime, timedelta
 
+from sqlalchemy import update
 from sqlmodel import Session, col, delete, func, select
 
 from broker.db import transaction
@@ -42,9 +43,16 @@ def end_overdue(installation: Installation, now: datetime) -> int:
 
 
 def sweep(installation: Installation, now: datetime) -> None:
-    """Delete what has no use left: proofs' ids at once, the rest a day after its end."""
+    """Delete what has no use left: proofs' ids and kept answers at once, the rest a day after its end."""
     past = now - _KEEP_EXPIRED
+    answered_before = now - timedelta(seconds=installation.settings.oauth.code_seconds)
+    answered = select(PushedRequest.request_id).where(col(PushedRequest.used_at) < answered_before)
     with transaction(installation.data) as work:
+        work.session.exec(
+            update(Interaction)
+            .where(col(Interaction.answer_sealed).is_not(None), col(Interaction.request_id).in_(answered))
+            .values(answer_sealed=None)
+        )
         work.session.exec(delete(SeenJti).where(col(SeenJti.expires_at) < now))
         work.session.exec(delete(Token).where(col(Token.expires_at) < past))
         work.session.exec(delete(Code).where(col(Code.expires_at) < past))

@@ -40,6 +40,7 @@ from vault.errors import ErasedError, VaultError
 _log: Final = logging.getLogger(__name__)
 
 FOREIGN_PERSON: Final = "foreign_person"
+NOT_REACHED: Final = frozenset({"timed_out", "unreachable"})
 
 _LIMITS: Final = Limits(connect_seconds=5, read_seconds=10, total_seconds=20, attempts=1)
 _MOST_PAGES: Final = 1000
@@ -116,7 +117,7 @@ def sync(
                 synced = asking.sync_link(link_id)
             except (SQLAlchemyError, VaultError) as error:
                 # One link that cannot be opened must not stop the others; its turn comes again.
-                _log.error("link not asked for", extra={"error": type(error).__name__})  # noqa: TRY400 - no values
+                _log.error("link not asked for", extra={"error": type(error).__name__})
                 continue
             if synced is not None:
                 done.append(synced)

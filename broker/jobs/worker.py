@@ -12,12 +12,14 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from broker.db import LockTimeoutError, UnfinishedError
 from broker.installation import Installation
 from broker.jobs.duties import drain
 from broker.jobs.expiry import end_overdue, sweep
 from broker.jobs.lapsing import end_overdue_links, lapse_pending
 from broker.jobs.publishing import publish
 from broker.jobs.syncing import sync_due
+from consent.errors import ConsentError
 from consent.ledger.errors import LedgerError
 from vault.errors import VaultError
 
@@ -25,6 +27,17 @@ _PAUSE_SECONDS: Final = 0.5
 _PATIENCE_SECONDS: Final = 5
 _SWEEP_EVERY: Final = timedelta(minutes=10)
 _EXPIRY_EVERY: Final = timedelta(seconds=15)
+
+# What a job may meet; anything else is a mistake of ours, and ends the worker loudly.
+_EXPECTED: Final = (
+    SQLAlchemyError,
+    VaultError,
+    ConsentError,
+    LedgerError,
+    LockTimeoutError,
+    UnfinishedError,
+    OSError,
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -64,6 +77,6 @@ def _loop(stop: Event, installation: Installation, jobs: Sequence[_Job]) -> None
             next_at[name] = now + every
             try:
                 job(installation, now)
-            except (SQLAlchemyError, VaultError, LedgerError, OSError) as error:
+            except _EXPECTED as error:
                 _log.error("job failed", extra={"job": name, "error": type(error).__name__})
         stop.wait(_PAUSE_SECONDS)

@@ -22,7 +22,7 @@ from broker.lane.pulls import (
 )
 from consent.disclosure import matches, payload, payload_digest, shape
 from consent.evidence import Occurrence, evidence
-from consent.policy import ConsentFacts, PastDelivery, Permit, PullRequest, Refusal, decide
+from consent.policy import ConsentFacts, PastDelivery, Permit, PullRequest, Refusal, access_refused, decide
 from consent.terms import Item, Terms
 from consent.versions import open_terms_with
 from consent.vocabulary import ConsentState, EventType, Reason
@@ -97,6 +97,17 @@ def decide_pull(
         return Answer(reason=Reason.ERASED)
     shares = {share.compartment_id: share for share in keys.shares.get(found.grant.version_id, ())}
     return _decide(desk, _Case(pull, found, found.grant, shares, audit_key, now))
+
+
+def access_ended(desk: Desk, found: Found, now: datetime) -> Reason | None:
+    """Why a token opens nothing at all now, whatever were asked for; None if it may still open something.
+
+    A token without a consent is judged by itself.
+    """
+    reason = _token_refused(found, now)
+    if reason is None and found.grant is not None:
+        reason = access_refused(_facts(desk, found.grant), now)
+    return reason
 
 
 def _decide(desk: Desk, case: _Case) -> Proposal:

@@ -54,6 +54,48 @@ _PROBLEM: Final = {
         "trace_id": {"type": "string"},
     },
 }
+_INQUIRY: Final = {
+    "type": "object",
+    "required": ["token", "client_assertion_type", "client_assertion"],
+    "properties": {
+        "token": {"type": "string", "description": "An access or refresh token of the client's organisation"},
+        "token_type_hint": {"type": "string"},
+        "client_id": {"type": "string"},
+        "client_assertion_type": {
+            "type": "string",
+            "const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        },
+        "client_assertion": {"type": "string", "description": "A JWT of the client, good once (RFC 7523)"},
+    },
+}
+_INTROSPECTED: Final = {
+    "type": "object",
+    "required": ["active"],
+    "properties": {
+        "active": {"type": "boolean", "description": "If false, there is no other member"},
+        "iss": {"type": "string"},
+        "client_id": {"type": "string"},
+        "scope": {"type": "string"},
+        "token_type": {"type": "string", "const": "DPoP"},
+        "iat": {"type": "integer"},
+        "exp": {"type": "integer"},
+        "cnf": {"type": "object", "properties": {"jkt": {"type": "string"}}},
+        "sub": {"type": "string", "description": "Who the person is to this organisation alone"},
+        "grant_id": {"type": "string"},
+        "authorization_details": {"type": "array", "items": {"type": "object"}},
+    },
+}
+_OAUTH_ERROR: Final = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+}
+_INQUIRY_REFUSALS: Final = {
+    "400": "The form is malformed, or a parameter came twice",
+    "401": "The client did not authenticate",
+    "413": "The body is too large",
+    "503": "Overloaded: Retry-After",
+}
 _REFUSALS: Final = {
     "400": "A header is missing or malformed",
     "401": "The token opens nothing; `code` names the reason to the token's own client",
@@ -88,6 +130,25 @@ def _paths() -> dict[str, Any]:
             "get": _operation("pull_record_type", "Pull one record type", [record_type, _KEY_HEADER])
         },
         "/v1/deliveries": {"post": _operation("deliver", "Pull once under a key", [required_key])},
+        "/introspect": {"post": _introspection()},
+    }
+
+
+def _introspection() -> dict[str, Any]:
+    refused = {
+        status: {"description": text, "content": {"application/json": {"schema": _OAUTH_ERROR}}}
+        for status, text in _INQUIRY_REFUSALS.items()
+    }
+    told = {"description": "What is true now", "content": {"application/json": {"schema": _INTROSPECTED}}}
+    return {
+        "operationId": "introspect",
+        "summary": "Ask about a token of the client's own organisation (RFC 7662)",
+        "tags": ["OAuth 2"],
+        "requestBody": {
+            "required": True,
+            "content": {"application/x-www-form-urlencoded": {"schema": _INQUIRY}},
+        },
+        "responses": {"200": told, **refused},
     }
 
 

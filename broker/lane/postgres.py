@@ -21,18 +21,17 @@ from broker.lane.rows import (
 from consent.ledger.entries import plan_append
 from vault.schema import to_microseconds
 
-_FIND: Final = """
-SELECT a.place, t.kind, t.jkt, t.scope, t.expires_at, t.revoked_at,
-       c.grant_id, t.version_id, c.grant_id || '.' || c.version_number AS current_version_id,
-       c.subject_id, c.recipient_id, c.purpose, c.handle, c.state, c.change_count,
-       c.valid_from, c.valid_until, c.max_pulls,
-       cl.status = 'active' AND o.status = 'active' AS recipient_is_active,
-       v.terms_sealed, p.places_taken, p.last_place_at,
-       d.delivery_id, d.request_digest, d.payload_digest, d.nonce_sealed, d.as_of,
-       r.record_id, r.version, r.compartment_id, r.holder_id, r.record_type, r.schema_revision,
-       r.ciphertext, r.ciphertext_digest
-FROM unnest($1::bytea[], $2::bytea[], $3::int[]) AS a (token_hash, key_digest, place)
-JOIN token t ON t.token_hash = a.token_hash
+# What the lane knows of a token `t` and of the consent behind it, whatever asks.
+KNOWN_COLUMNS: Final = """
+t.kind, t.jkt, t.scope, t.expires_at, t.revoked_at,
+c.grant_id, t.version_id, c.grant_id || '.' || c.version_number AS current_version_id,
+c.subject_id, c.recipient_id, c.purpose, c.handle, c.state, c.change_count,
+c.valid_from, c.valid_until, c.max_pulls,
+cl.status = 'active' AND o.status = 'active' AS recipient_is_active,
+v.terms_sealed, p.places_taken, p.last_place_at
+"""
+
+CONSENT_JOINS: Final = """
 LEFT JOIN consent c ON c.grant_id = t.grant_id
 LEFT JOIN consent_version v ON v.version_id = t.version_id
 LEFT JOIN client cl ON cl.client_id = t.client_id
@@ -41,6 +40,16 @@ LEFT JOIN LATERAL (
     SELECT count(*) AS places_taken, max(x.as_of) AS last_place_at
     FROM delivery x WHERE x.version_id = t.version_id
 ) p ON true
+"""
+
+_FIND: Final = f"""
+SELECT a.place, {KNOWN_COLUMNS},
+       d.delivery_id, d.request_digest, d.payload_digest, d.nonce_sealed, d.as_of,
+       r.record_id, r.version, r.compartment_id, r.holder_id, r.record_type, r.schema_revision,
+       r.ciphertext, r.ciphertext_digest
+FROM unnest($1::bytea[], $2::bytea[], $3::int[]) AS a (token_hash, key_digest, place)
+JOIN token t ON t.token_hash = a.token_hash
+{CONSENT_JOINS}
 LEFT JOIN delivery d ON d.version_id = t.version_id AND d.key_digest = a.key_digest
 LEFT JOIN LATERAL (
     SELECT s.record_id, w.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
@@ -57,7 +66,7 @@ LEFT JOIN LATERAL (
     JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version
     WHERE q.delivery_id = d.delivery_id AND c.state = 'GIVEN'
 ) r ON true
-"""
+"""  # noqa: S608 - constants of this file
 
 _KEYS: Final = """
 SELECT version_id, compartment_id, NULL AS subject_id, epoch_id, key_id, wrapped
@@ -76,7 +85,7 @@ FROM token t JOIN consent c ON c.grant_id = t.grant_id
 WHERE t.token_hash = ANY($1::bytea[])
 """
 
-_TAKE_PROOFS: Final = """
+TAKE_PROOFS: Final = """
 INSERT INTO seen_jti (jti_digest, expires_at) SELECT * FROM unnest($1::bytea[], $2::bigint[])
 ON CONFLICT DO NOTHING RETURNING jti_digest
 """
@@ -179,7 +188,7 @@ class PostgresData:
         rows = await connection.fetch(_RECHECK, [proposal.pull.token_hash for proposal in proposals])
         chosen = choose(proposals, {row["token_hash"]: rechecked_of(row) for row in rows})
         taken = await connection.fetch(
-            _TAKE_PROOFS,
+            TAKE_PROOFS,
             [proposal.pull.jti_digest for proposal in chosen],
             [to_microseconds(proposal.pull.jti_expires_at) for proposal in chosen],
         )

@@ -1,4 +1,4 @@
-"""The lane's routes: `/v1/records` and `/v1/deliveries`, plain Starlette on the same app.
+"""The lane's routes: `/v1/records`, `/v1/deliveries` and `/introspect`, plain Starlette on the same app.
 
 Order of checks: form of the request, proof of possession (RFC 9449 section 7), then the batch, where
 token and consent are looked up, decided and committed together.
@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -22,8 +23,12 @@ from broker.lane.answers import Problem, answer_response, problem_response
 from broker.lane.batch import Batch
 from broker.lane.deciding import Desk
 from broker.lane.flush import Flush
+from broker.lane.introspecting import Inquiry, InquiryStore, Introspection
+from broker.lane.introspection_route import PATH as INTROSPECTION_PATH
+from broker.lane.introspection_route import introspect
+from broker.lane.introspection_stores import PostgresInquiries, SqliteInquiries
 from broker.lane.postgres import PostgresData, PostgresKeyring, open_pool
-from broker.lane.pulls import DataStore, KeyringStore, OverloadedError, Pull
+from broker.lane.pulls import Answer, DataStore, KeyringStore, OverloadedError, Pull
 from broker.lane.sqlite import SqliteData, SqliteKeyring
 from broker.oauth.dpop import verify_proof
 from broker.oauth.errors import InvalidProofError
@@ -41,12 +46,21 @@ GET_ONLY: Final = Problem(405, "method_not_allowed", "Records are pulled with GE
 OVERLOADED: Final = Problem(503, "overloaded", "Too much waits already: come again")
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The worker's batches: one flush of each is in flight at a time."""
+
+    pulls: Batch[Pull, Answer]
+    inquiries: Batch[Inquiry, bytes]
+
+
 def lane_routes() -> list[Route]:
     """The routes; the guard test and the OpenAPI document know them from here."""
     routes = [
         Route("/v1/records", _records, methods=["GET"]),
         Route("/v1/records/{record_type}", _records, methods=["GET"]),
         Route("/v1/deliveries", _deliver, methods=["POST"]),
+        Route(INTROSPECTION_PATH, introspect, methods=["POST"]),
     ]
     for route in routes:
         # Starlette adds HEAD to GET: it would take a place and deliver nothing.
@@ -55,22 +69,28 @@ def lane_routes() -> list[Route]:
 
 
 @asynccontextmanager
-async def open_lane(installation: Installation) -> AsyncIterator[Batch]:
-    """The worker's batch over its two stores, for the life of the app."""
+async def open_lane(installation: Installation) -> AsyncIterator[Lane]:
+    """The worker's batches over their stores, for the life of the app."""
     data = await _data_store(installation.data)
+    inquiries = await _inquiry_store(installation.data)
     keyring = await _keyring_store(installation.keyring_database)
     desk = Desk(
         keyring=installation.keyring,
         catalogue=installation.catalogue,
         redelivery_window=timedelta(hours=installation.settings.delivery.redelivery_hours),
     )
-    batch = Batch(Flush(data, keyring, desk, installation.clock).process)
+    clock, issuer = installation.clock, installation.settings.server.issuer
+    lane = Lane(
+        pulls=Batch(Flush(data, keyring, desk, clock).process),
+        inquiries=Batch(Introspection(inquiries, keyring, desk, issuer=issuer, clock=clock).process),
+    )
     try:
-        yield batch
+        yield lane
     finally:
-        await batch.close()
-        await data.close()
-        await keyring.close()
+        await lane.pulls.close()
+        await lane.inquiries.close()
+        for store in (data, inquiries, keyring):
+            await store.close()
 
 
 async def _records(request: Request) -> Response:
@@ -94,7 +114,7 @@ async def _pull(request: Request, keys: list[str]) -> Response:
     if scheme.lower() != _DPOP_SCHEME or not access_token:
         return problem_response(MISSING_TOKEN)
     installation: Installation = request.app.state.installation
-    batch: Batch = request.app.state.lane
+    lane: Lane = request.app.state.lane
     now = installation.clock()
     try:
         proof = verify_proof(
@@ -117,7 +137,7 @@ async def _pull(request: Request, keys: list[str]) -> Response:
         request_digest=_request_digest(record_type),
     )
     try:
-        return answer_response(await batch.submit(pull))
+        return answer_response(await lane.pulls.submit(pull))
     except OverloadedError:
         return problem_response(OVERLOADED)
 
@@ -132,6 +152,12 @@ async def _data_store(database: Database) -> DataStore:
     if database.is_sqlite:
         return SqliteData(database.path)
     return PostgresData(await open_pool(database.url.render_as_string(hide_password=False)))
+
+
+async def _inquiry_store(database: Database) -> InquiryStore:
+    if database.is_sqlite:
+        return SqliteInquiries(database.path)
+    return PostgresInquiries(await open_pool(database.url.render_as_string(hide_password=False), size=1))
 
 
 async def _keyring_store(database: Database) -> KeyringStore:

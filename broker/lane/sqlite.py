@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from broker.db import LOCK_TIMEOUT_SECONDS, take_file_lock
+from broker.db import LOCK_TIMEOUT_SECONDS, LockTimeoutError, take_file_lock
 from broker.lane.pulls import Answer, Found, KeyMaterial, OverloadedError, Proposal, Pull, choose
 from broker.lane.rows import (
     answers_of,
@@ -24,25 +24,34 @@ from vault.schema import to_microseconds
 
 T = TypeVar("T")
 
-_FIND: Final = """
-SELECT t.kind, t.jkt, t.scope, t.expires_at, t.revoked_at,
-       c.grant_id, t.version_id, c.grant_id || '.' || c.version_number AS current_version_id,
-       c.subject_id, c.recipient_id, c.purpose, c.handle, c.state, c.change_count,
-       c.valid_from, c.valid_until, c.max_pulls,
-       cl.status = 'active' AND o.status = 'active' AS recipient_is_active,
-       v.terms_sealed,
-       (SELECT count(*) FROM delivery x WHERE x.version_id = t.version_id) AS places_taken,
-       (SELECT max(x.as_of) FROM delivery x WHERE x.version_id = t.version_id) AS last_place_at,
-       d.delivery_id, d.request_digest, d.payload_digest, d.nonce_sealed, d.as_of,
-       NULL AS record_id
-FROM token t
+# What the lane knows of a token `t` and of the consent behind it, whatever asks.
+KNOWN_COLUMNS: Final = """
+t.kind, t.jkt, t.scope, t.expires_at, t.revoked_at,
+c.grant_id, t.version_id, c.grant_id || '.' || c.version_number AS current_version_id,
+c.subject_id, c.recipient_id, c.purpose, c.handle, c.state, c.change_count,
+c.valid_from, c.valid_until, c.max_pulls,
+cl.status = 'active' AND o.status = 'active' AS recipient_is_active,
+v.terms_sealed,
+(SELECT count(*) FROM delivery x WHERE x.version_id = t.version_id) AS places_taken,
+(SELECT max(x.as_of) FROM delivery x WHERE x.version_id = t.version_id) AS last_place_at
+"""
+
+CONSENT_JOINS: Final = """
 LEFT JOIN consent c ON c.grant_id = t.grant_id
 LEFT JOIN consent_version v ON v.version_id = t.version_id
 LEFT JOIN client cl ON cl.client_id = t.client_id
 LEFT JOIN organisation o ON o.organisation_id = c.recipient_id
+"""
+
+_FIND: Final = f"""
+SELECT {KNOWN_COLUMNS},
+       d.delivery_id, d.request_digest, d.payload_digest, d.nonce_sealed, d.as_of,
+       NULL AS record_id
+FROM token t
+{CONSENT_JOINS}
 LEFT JOIN delivery d ON d.version_id = t.version_id AND d.key_digest = ?
 WHERE t.token_hash = ?
-"""
+"""  # noqa: S608 - constants of this file
 
 _RECORD_COLUMNS: Final = """
 s.record_id, w.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
@@ -84,7 +93,7 @@ FROM token t JOIN consent c ON c.grant_id = t.grant_id
 WHERE t.token_hash = ?
 """
 
-_TAKE_PROOF: Final = "INSERT INTO seen_jti (jti_digest, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+TAKE_PROOF: Final = "INSERT INTO seen_jti (jti_digest, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 _ADD_ENTRIES: Final = """
 INSERT INTO ledger_entry (idx, handle, leaf, leaf_hash, detail_sealed, at) VALUES (?, ?, ?, ?, ?, ?)
@@ -127,6 +136,8 @@ class SqliteThread:
             if self._connection is None:
                 self._connection = _connected(self.path)
             return work(self._connection)
+        except LockTimeoutError as error:
+            raise OverloadedError from error
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a mistake of ours: it does not pass
                 raise
@@ -243,7 +254,7 @@ def _recheck_and_insert(connection: sqlite3.Connection, proposals: Sequence[Prop
     fresh = set()
     for proposal in chosen:
         proof = (proposal.pull.jti_digest, to_microseconds(proposal.pull.jti_expires_at))
-        if connection.execute(_TAKE_PROOF, proof).rowcount == 1:
+        if connection.execute(TAKE_PROOF, proof).rowcount == 1:
             fresh.add(proposal.pull.jti_digest)
     accepted = [proposal for proposal in chosen if proposal.pull.jti_digest in fresh]
     if accepted:

@@ -156,9 +156,11 @@ def _identity_faults(session: Session, registration: ClientRegistration) -> Iter
     if _CLIENT_ID.fullmatch(registration.client_id) is None:
         yield "client_id", "3 to 64 letters, digits, dots, hyphens and underscores"
     organisation = session.get(Organisation, registration.organisation_id)
-    if organisation is None or not organisation.is_recipient:
-        yield "organisation_id", "not a registered recipient"
     asked = set(registration.scope.split())
+    if organisation is None or not (organisation.is_recipient or asked <= scopes.OF_HOLDERS):
+        yield "organisation_id", "not a registered recipient"
+    elif not organisation.is_holder and asked & scopes.OF_HOLDERS:
+        yield "scope", f"{' '.join(sorted(asked & scopes.OF_HOLDERS))} is for holders"
     if not asked or not asked <= scopes.SUPPORTED:
         yield "scope", f"one or more of {', '.join(sorted(scopes.SUPPORTED))}"
     if scopes.RECORDS_READ in asked and not (registration.redirect_uris and registration.purposes):

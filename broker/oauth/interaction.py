@@ -13,7 +13,9 @@ from broker.oauth.errors import InteractionGoneError
 from broker.oauth.models import Code, Interaction, PushedRequest
 from broker.oauth.par import open_terms
 from broker.oauth.tokens import IssuedCode, new_code
+from consent.models import Consent
 from consent.terms import Terms
+from consent.vocabulary import ConsentState
 from vault.insert import insert_if_absent
 from vault.keys.keyring import Keyring
 from vault.schema import random_id
@@ -155,7 +157,25 @@ def same_answer(  # noqa: PLR0913 - whose answer to what, and until when
     decision: str,
     since: datetime,
 ) -> str | None:
-    """The address of this person's own answer, if it was the same decision and given after `since`."""
+    """The address of this person's own answer, if it was the same decision and given after `since`.
+
+    Only while it still leads somewhere: the code was not redeemed, or the person had said no.
+    """
+    code_is_used = (
+        select(Code.code_hash)
+        .where(Code.grant_id == Interaction.grant_id, col(Code.used_at).is_not(None))
+        .correlate(Interaction)
+        .exists()
+    )
+    is_given_or_refused = (
+        select(Consent.grant_id)
+        .where(
+            Consent.grant_id == Interaction.grant_id,
+            col(Consent.state).in_((ConsentState.GIVEN, ConsentState.REFUSED)),
+        )
+        .correlate(Interaction)
+        .exists()
+    )
     sealed = session.exec(
         select(Interaction.answer_sealed)
         .join(PushedRequest, col(PushedRequest.request_id) == col(Interaction.request_id))
@@ -163,6 +183,8 @@ def same_answer(  # noqa: PLR0913 - whose answer to what, and until when
             Interaction.interaction_id == interaction_id,
             Interaction.subject_id == subject_id,
             col(PushedRequest.used_at) >= since,
+            ~code_is_used,
+            is_given_or_refused,
         )
     ).one_or_none()
     if sealed is None:

@@ -8,10 +8,13 @@ from broker.oauth.errors import OAuthCode, OAuthError
 RECORDS_READ: Final = "records.read"
 DELIVERIES: Final = "deliveries"
 OBLIGATIONS: Final = "obligations"
+HOLDERS_RECORDS: Final = "holders.records"
 
 GRANTABLE: Final = frozenset({RECORDS_READ})
-CLIENT_OWN: Final = frozenset({DELIVERIES, OBLIGATIONS})
+CLIENT_OWN: Final = frozenset({DELIVERIES, OBLIGATIONS, HOLDERS_RECORDS})
 SUPPORTED: Final = GRANTABLE | CLIENT_OWN
+OF_HOLDERS: Final = frozenset({HOLDERS_RECORDS})
+"""What only a holder's client can have; everything else is for recipients."""
 
 
 def choose(requested: str | None, allowed: AbstractSet[str]) -> str:

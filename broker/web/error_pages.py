@@ -35,6 +35,8 @@ def _explain(words: Words, status: int, code: str) -> _Explanation:
             return _wrong_role(words)
         case "foreign_form" | "bad_form":
             return _foreign_form(words)
+        case "unfinished":
+            return _unfinished(words)
         case "linking_closed" | "already_linked":
             return _linking_closed(words)
     if status in {404, 405}:
@@ -53,6 +55,17 @@ def _request_gone(words: Words) -> _Explanation:
             'See "Where my data goes" for what you have agreed to. For a new request, '
             "go back to the organisation that sent you here."
         ),
+    )
+
+
+def _unfinished(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("It is done"),
+        words.gettext("What you decided holds from now on. A clean-up behind it has not finished yet."),
+        words.gettext(
+            "Your data is safe. Nothing more is sent, and the clean-up is repeated until it is done."
+        ),
+        words.gettext('See "Where my data goes": your decision stands there.'),
     )
 
 

@@ -8,10 +8,15 @@ from connectors.errors import SourceRefusedError
 from connectors.sources.base import ExportSource, Source, first_object
 from connectors.sources.csv_file import CsvSource, encoding_of, header_of
 from connectors.sources.hospital import hospital_source
+from connectors.sources.hospital_documents import details_source, prescriptions_source
 from connectors.sources.insurance_register import register_source
+from connectors.sources.pharmacy import pharmacy_source
 from vault.errors import Fault
 
 SEOUL_HOSPITAL: Final = hospital_source("seoul-hospital", "11100079")
+SEOUL_HOSPITAL_DETAILS: Final = details_source("seoul-hospital", "11100079")
+SEOUL_HOSPITAL_PRESCRIPTIONS: Final = prescriptions_source("seoul-hospital", "11100079")
+HANBIT_PHARMACY: Final = pharmacy_source("hanbit-pharmacy", "11810023")
 INSURANCE_REGISTER: Final = register_source("insurance-register", "IR00000001")
 
 _CSV_MAPPINGS: Final = ("hanbit_clinic.json",)
@@ -24,7 +29,13 @@ def all_sources() -> tuple[Source, ...]:
 
 def export_sources() -> tuple[ExportSource, ...]:
     """The sources of holders with a format of header and records: these can also push, and be asked."""
-    return (SEOUL_HOSPITAL, INSURANCE_REGISTER)
+    return (
+        SEOUL_HOSPITAL,
+        SEOUL_HOSPITAL_DETAILS,
+        SEOUL_HOSPITAL_PRESCRIPTIONS,
+        HANBIT_PHARMACY,
+        INSURANCE_REGISTER,
+    )
 
 
 def csv_sources() -> tuple[CsvSource, ...]:

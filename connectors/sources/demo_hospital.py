@@ -1,4 +1,4 @@
-"""Writes the export files of the demo hospital and the demo insurance register: 40 visits of five people.
+"""Writes the export files of the demo hospital, pharmacy and insurance register: 40 visits of five people.
 
 The same seed gives the same bytes. Everything in them is invented; no resident registration number.
 `python -m connectors.sources.demo_hospital DIRECTORY [--seed N] [--corrected]`
@@ -11,10 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random  # noqa: TID251 - repeatable invented data: the seed is an argument
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from connectors.sources import hospital, insurance_register
-from connectors.sources.catalog import INSURANCE_REGISTER, SEOUL_HOSPITAL
+from connectors.sources import demo_documents, hospital, insurance_register
+from connectors.sources.base import ExportSource
+from connectors.sources.catalog import (
+    HANBIT_PHARMACY,
+    INSURANCE_REGISTER,
+    SEOUL_HOSPITAL,
+    SEOUL_HOSPITAL_DETAILS,
+    SEOUL_HOSPITAL_PRESCRIPTIONS,
+)
 from connectors.sources.demo_people import DEMO_PEOPLE, DemoPerson
 
 DEFAULT_SEED: Final = 20261123
@@ -55,46 +63,78 @@ _INPATIENT_SHARE: Final = 20
 _IN_FULL: Final = 100
 
 
-class Exports(NamedTuple):
-    """The files that were written."""
-
-    hospital: Path
-    policies: Path
-
-
-def write_exports(directory: Path, seed: int = DEFAULT_SEED, *, corrected: bool = False) -> Exports:
-    """Write `hospital.jsonl` and `policies.jsonl` into `directory`, which is made if need be.
-
-    `corrected`: the hospital's file is `hospital-corrected.jsonl`, of a day later, and one bill in it has
-    changed under its old number.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    hospital_file = "hospital-corrected.jsonl" if corrected else "hospital.jsonl"
-    exports = Exports(directory / hospital_file, directory / "policies.jsonl")
-    bills = sorted(_bills(Random(seed)), key=lambda bill: bill["RCPT_NO"])  # noqa: S311 - not a secret
-    if corrected:
-        bill = next(bill for bill in bills if bill["PT_NO"] == _CORRECTED_PATIENT and bill["TRT_GB"] == "O")
-        bills[bills.index(bill)] = _correct(bill)
-    header = {
-        "format": SEOUL_HOSPITAL.format,
-        "version": SEOUL_HOSPITAL.version,
+_HOSPITAL: Final = MappingProxyType(
+    {
         "hira_code": "11100079",
-        "exported_on": _CORRECTED_ON if corrected else _EXPORTED_ON,
         "hosp_nm": "서울한빛병원",
         "jong_cd": "11",
         "biz_no": "220-82-10073",
         "addr": "서울특별시 중구 한빛로 1",
         "tel": "02-555-0100",
     }
-    _write(exports.hospital, [header, *bills])
-    register_header = {
-        "format": INSURANCE_REGISTER.format,
-        "version": INSURANCE_REGISTER.version,
-        "org_code": "IR00000001",
-        "exported_on": _EXPORTED_ON,
+)
+_REGISTER: Final = MappingProxyType({"org_code": "IR00000001"})
+_PHARMACY: Final = MappingProxyType(
+    {
+        "hira_code": "11810023",
+        "yak_nm": "한빛약국",
+        "biz_no": "104-05-00006",
+        "addr": "서울특별시 중구 한빛로 3",
+        "tel": "02-555-0300",
     }
-    _write(exports.policies, [register_header, *map(_policy, DEMO_PEOPLE)])
+)
+
+
+class Exports(NamedTuple):
+    """The files that were written."""
+
+    hospital: Path
+    policies: Path
+    details: Path
+    prescriptions: Path
+    pharmacy: Path
+
+
+def write_exports(directory: Path, seed: int = DEFAULT_SEED, *, corrected: bool = False) -> Exports:
+    """Write the exports into `directory`, which is made if need be.
+
+    `corrected`: the hospital's files of bills and details have `-corrected` in their names, are of a day
+    later, and one bill in them has changed under its old number.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    names = ("hospital", "policies", "hospital-details", "hospital-prescriptions", "pharmacy")
+    changed = {"hospital", "hospital-details"} if corrected else set()
+    files = [f"{name}-corrected.jsonl" if name in changed else f"{name}.jsonl" for name in names]
+    exports = Exports(*(directory / file for file in files))
+    bills = sorted(_bills(Random(seed)), key=lambda bill: bill["RCPT_NO"])  # noqa: S311 - not a secret
+    if corrected:
+        bill = next(bill for bill in bills if bill["PT_NO"] == _CORRECTED_PATIENT and bill["TRT_GB"] == "O")
+        bills[bills.index(bill)] = _correct(bill)
+    exported_on = _CORRECTED_ON if corrected else _EXPORTED_ON
+    _write(exports.hospital, [_header(SEOUL_HOSPITAL, exported_on, _HOSPITAL), *bills])
+    policies = map(_policy, DEMO_PEOPLE)
+    _write(exports.policies, [_header(INSURANCE_REGISTER, _EXPORTED_ON, _REGISTER), *policies])
+    details = (demo_documents.detail(bill, seed) for bill in bills)
+    _write(exports.details, [_header(SEOUL_HOSPITAL_DETAILS, exported_on, _HOSPITAL), *details])
+    prescribed = list(demo_documents.prescriptions(bills, seed))
+    _write(
+        exports.prescriptions, [_header(SEOUL_HOSPITAL_PRESCRIPTIONS, _EXPORTED_ON, _HOSPITAL), *prescribed]
+    )
+    institution = (_HOSPITAL["hira_code"], _HOSPITAL["hosp_nm"])
+    dispensed = demo_documents.pharmacy_bills(prescribed, institution, seed)
+    _write(exports.pharmacy, [_header(HANBIT_PHARMACY, _EXPORTED_ON, _PHARMACY), *dispensed])
     return exports
+
+
+def _header(source: ExportSource, exported_on: str, told: Mapping[str, str]) -> dict[str, Any]:
+    head = {"format": source.format, "version": source.version}
+    name = next(iter(told))  # who it is from stands before the day
+    return {**head, name: told[name], "exported_on": exported_on, **told}
+
+
+def new_visit(random: Random, person: DemoPerson, ordinal: int, day: date) -> dict[str, Any]:
+    """One more outpatient visit's bill, in the hospital's own field names; `ordinal` tells it from others."""
+    return _bill(random, (person, ordinal), (day, day), _visit_lines(random, person))
 
 
 def _write(path: Path, objects: Iterable[Mapping[str, Any]]) -> None:
@@ -239,6 +279,13 @@ def _policy(person: DemoPerson) -> dict[str, str]:
         "USE_COV_AMT": "0",
         "USE_NC_AMT": "0",
         "USE_NC_CNT": "0",
+        "USE_OWN_AMT": "0",
+        "USE_MT_AMT": "0",
+        "USE_MT_CNT": "0",
+        "USE_INJ_AMT": "0",
+        "USE_INJ_CNT": "0",
+        "USE_MRI_AMT": "0",
+        "USE_MRI_CNT": "0",
         "INSD_NM": person.name,
         "ST_CD": "1",
     }
@@ -246,7 +293,7 @@ def _policy(person: DemoPerson) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of the generator."""
-    parser = argparse.ArgumentParser(description="Write the demo hospital's and the demo register's exports.")
+    parser = argparse.ArgumentParser(description="Write the exports of the demo's holders.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
     parser.add_argument("--corrected", action="store_true")

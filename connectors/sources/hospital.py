@@ -50,7 +50,7 @@ CATEGORIES: Final = MappingProxyType(
     }
 )
 
-_HEADER: Final = (
+HEADER: Final = (
     Column("exported_on", "exported_on", day),
     Column("hira_code", "institution.hira_code", text),
     Column("hosp_nm", "institution.name", text),
@@ -101,14 +101,16 @@ def hospital_source(holder_id: str, hira_code: str) -> ExportSource:
         version=VERSION,
         holder_id=holder_id,
         record_type="health.medical_bill",
-        header_table=_HEADER,
+        header_table=HEADER,
         table=_BILL,
-        check_header=_only_of(hira_code),
+        check_header=only_of(hira_code),
         assemble=_assemble,
     )
 
 
-def _only_of(hira_code: str) -> Callable[[Mapping[str, Any]], list[Fault]]:
+def only_of(hira_code: str) -> Callable[[Mapping[str, Any]], list[Fault]]:
+    """The check of a header that a file is of this institution."""
+
     def check(header: Mapping[str, Any]) -> list[Fault]:
         is_own = header["institution"]["hira_code"] == hira_code
         return [] if is_own else [Fault("$.hira_code", "foreign_institution")]

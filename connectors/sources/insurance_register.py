@@ -47,6 +47,13 @@ _POLICY: Final = (
     Column("USE_COV_AMT", "ytd_used.covered", whole),
     Column("USE_NC_AMT", "ytd_used.noncovered", whole),
     Column("USE_NC_CNT", "ytd_used.noncovered_visits", whole),
+    Column("USE_OWN_AMT", "ytd_used.inpatient_own_share", whole, is_required=False),
+    Column("USE_MT_AMT", "ytd_used.manual_therapy.paid", whole, is_required=False),
+    Column("USE_MT_CNT", "ytd_used.manual_therapy.sessions", whole, is_required=False),
+    Column("USE_INJ_AMT", "ytd_used.injection.paid", whole, is_required=False),
+    Column("USE_INJ_CNT", "ytd_used.injection.sessions", whole, is_required=False),
+    Column("USE_MRI_AMT", "ytd_used.mri.paid", whole, is_required=False),
+    Column("USE_MRI_CNT", "ytd_used.mri.sessions", whole, is_required=False),
     Column("INSD_NM", "insured.name", text),
     Column("ST_CD", "status", coded(STATUSES)),
 )
@@ -73,4 +80,6 @@ def register_source(holder_id: str, org_code: str) -> ExportSource:
 def _assemble(header: Mapping[str, Any], mapped: dict[str, Any]) -> tuple[Person, dict[str, Any]]:
     del header
     data = {name: value for name, value in mapped.items() if name != "member_no"}
+    # Older contracts do not tell what the special kinds of care have used.
+    data["ytd_used"] = {name: used for name, used in mapped["ytd_used"].items() if used != {}}
     return Person(mapped.get("member_no", ""), mapped["insured"].get("name")), data

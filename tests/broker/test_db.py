@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlmodel import Session, select
 
 from broker import db
-from broker.db import Database, take_file_lock, transaction
+from broker.db import Database, UnfinishedError, take_file_lock, transaction
 from broker.deps import Installed, Tx
 from broker.errors import install_error_handlers
 from broker.installation import Installation
@@ -23,6 +23,7 @@ from consent.models import Subject
 from tests.broker.asking import ask
 from tests.databases import Databases
 from tests.installation import Clock
+from vault.errors import UnknownKeyError
 from vault.schema import random_id
 
 PATIENCE = 20
@@ -142,6 +143,40 @@ def test_what_fails_after_the_commit_does_not_undo_it(databases: Databases, cloc
     with pytest.raises(LookupError):
         write()
     assert subjects(databases.data) == 1
+
+
+def test_one_that_fails_after_the_commit_does_not_stop_the_next(databases: Databases, clock: Clock) -> None:
+    followed: list[str] = []
+
+    def fail() -> None:
+        raise UnknownKeyError("a share")
+
+    def write() -> None:
+        with transaction(databases.data) as work:
+            work.session.add(subject(clock))
+            work.after_commit(fail)
+            work.after_commit(lambda: followed.append("second"))
+
+    with pytest.raises(UnfinishedError):
+        write()
+    assert (subjects(databases.data), followed) == (1, ["second"])
+
+
+def test_what_was_discarded_never_was(databases: Databases, clock: Clock) -> None:
+    followed: list[str] = []
+    with transaction(databases.data) as work:
+        work.session.add(subject(clock))
+        work.session.flush()
+        work.record(entry(clock, "source.linked"))
+        work.after_commit(lambda: followed.append("first"))
+        work.discard()
+        work.session.add(subject(clock, "second"))
+        work.record(entry(clock, "source.unlinked"))
+        work.after_commit(lambda: followed.append("second"))
+    with databases.data.read() as session:
+        assert session.exec(select(Subject.subject_id)).all() == ["second"]
+        assert [event.type for event in events(session)] == ["source.unlinked"]
+    assert followed == ["second"]
 
 
 def test_a_transaction_without_events_leaves_the_log_alone(databases: Databases, clock: Clock) -> None:
@@ -272,6 +307,20 @@ def test_a_lock_that_is_held_too_long_answers_503(
     assert "ledger_head" not in answer.text
     assert ask(app, "POST", "/write").status_code == 200
     database.close()
+
+
+def test_a_file_lock_that_is_held_too_long_answers_503(
+    sqlite_databases: Databases, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "LOCK_TIMEOUT_SECONDS", 0.2)
+    app = app_that_logs(sqlite_databases.data, clock)
+    descriptor = take_file_lock(sqlite_databases.data.path)
+    for _ in range(3):
+        answer = ask(app, "POST", "/write")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json()["code"] == "overloaded"
+    os.close(descriptor)
+    assert ask(app, "POST", "/write").status_code == 200
 
 
 def test_an_empty_pool_answers_503(sqlite_databases: Databases, clock: Clock) -> None:

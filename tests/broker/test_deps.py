@@ -69,6 +69,8 @@ def test_another_media_type_is_refused(app: FastAPI, media_type: str | None) -> 
         b"nameonly",
         b"a=1&&b=2",
         b"&",
+        b"name=a%00b",
+        b"na%00me=1",
     ],
 )
 def test_what_is_no_form_in_utf8_is_refused_without_echo(app: FastAPI, content: bytes) -> None:

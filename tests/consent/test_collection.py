@@ -14,8 +14,10 @@ from consent.collection import (
     Arrival,
     NewLink,
     collect,
+    expire_link,
     find_link,
     link,
+    overdue_links,
     record_types_of,
     unlink,
 )
@@ -222,6 +224,57 @@ def test_a_link_that_was_read_before_it_ended_is_read_again(office: Office) -> N
         unlink(work, office.keyring, link_id, office.subject_id, office.clock())
         assert loaded.ended_at == office.clock()
     assert len(told(office, link_id)) == 2
+
+
+# Time is over
+
+
+def expire(office: Office, link_id: str, subject_id: str | None = None) -> bool:
+    with office.work() as work:
+        owner = subject_id or office.subject_id
+        return expire_link(work, office.keyring, link_id, owner, office.clock())
+
+
+def overdue(office: Office) -> list[tuple[str, str]]:
+    with office.installation.data.read() as session:
+        return overdue_links(session, office.clock())
+
+
+def test_a_link_whose_time_is_not_over_does_not_expire(office: Office) -> None:
+    link_id = office.link()
+    office.clock.advance(VALID_FOR - timedelta(microseconds=1))
+    before, size = row(office, link_id), office.log_size()
+    assert (overdue(office), expire(office, link_id)) == ([], False)
+    assert (row(office, link_id), office.log_size()) == (before, size)
+
+
+def test_a_foreign_link_does_not_expire(office: Office) -> None:
+    link_id = office.link()
+    office.clock.advance(VALID_FOR)
+    with pytest.raises(NotFoundError):
+        expire(office, link_id, office.newcomer())
+
+
+def test_nothing_is_collected_once_the_time_is_over_even_before_it_is_on_record(office: Office) -> None:
+    link_id = office.link()
+    office.clock.advance(VALID_FOR)
+    with pytest.raises(NotLinkedError):
+        office.collect(link_id, bill())
+    assert record_count(office) == 0
+
+
+def test_a_link_whose_time_is_over_expires_once_and_frees_the_number(office: Office) -> None:
+    link_id = office.link()
+    office.clock.advance(VALID_FOR)
+    assert overdue(office) == [(link_id, office.subject_id)]
+    assert [expire(office, link_id), expire(office, link_id)] == [True, False]
+    assert (overdue(office), found(office)) == ([], None)
+    ended = row(office, link_id)
+    assert (ended.ended_at, ended.patient_index, ended.identity_sealed) == (office.clock(), None, None)
+    assert [event for event, _, _ in told(office, link_id)] == [
+        EventType.SOURCE_LINKED,
+        EventType.SOURCE_EXPIRED,
+    ]
 
 
 # What cannot be collected

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 
-from consent.collection import unlink
+from consent.collection import VALID_FOR, unlink
 from consent.errors import (
     InvalidTermsError,
     NotFoundError,
@@ -313,6 +313,9 @@ def test_giving_makes_a_share_for_every_granted_item_of_every_named_holder(offic
 
 
 def test_without_named_holders_the_linked_ones_are_shared(office: Office) -> None:
+    office.clock.advance(-VALID_FOR)
+    office.link(REGISTER, "over")
+    office.clock.advance(VALID_FOR)
     office.link(HOSPITAL, "1")
     office.link(HOSPITAL, "2")
     ended = office.link(REGISTER, "1")

@@ -7,10 +7,9 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import select
 
-from broker.db import transaction
+from broker.db import UnfinishedError, transaction
 from broker.installation import Installation
 from broker.jobs.duties import drain
 from consent.models import Consent, Duty
@@ -46,7 +45,7 @@ def test_shares_that_could_not_go_go_later(office: Office) -> None:
     grant_id = office.grant()["grant_id"]
     assert shares(installation) == 1
     with shares_out_of_reach(installation):
-        with pytest.raises(SQLAlchemyError):
+        with pytest.raises(UnfinishedError):
             office.world.withdraw(grant_id)
         with installation.data.read() as session:  # the withdrawal holds all the same
             assert session.get_one(Consent, grant_id).state == "WITHDRAWN"

@@ -4,10 +4,9 @@ import threading
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import select
 
-from broker.db import transaction
+from broker.db import UnfinishedError, transaction
 from broker.installation import Installation
 from broker.jobs.duties import drain
 from broker.jobs.expiry import end_overdue, sweep
@@ -116,7 +115,7 @@ def test_with_the_keyring_away_it_goes_on_record_and_the_shares_go_later(office:
     installation, clock = office.world.installation, office.world.clock
     grants = [office.grant()["grant_id"] for _ in range(2)]
     clock.now = window_ends(office, grants[0])
-    with shares_out_of_reach(installation), pytest.raises(SQLAlchemyError):
+    with shares_out_of_reach(installation), pytest.raises(UnfinishedError):
         end_overdue(installation, clock())
     assert sorted(state_of(office, grant_id) for grant_id in grants) == ["EXPIRED", "GIVEN"]
     assert end_overdue(installation, clock()) == 1

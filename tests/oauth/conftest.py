@@ -1,6 +1,7 @@
 """A broker with two recipients and a person, for the tests of the authorization server."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from broker.db import transaction
 from broker.errors import install_error_handlers
 from broker.installation import Installation
+from broker.lane.routes import lane_routes, open_lane
 from broker.oauth import clients
 from broker.oauth.clients import ClientRegistration
 from broker.oauth.routes import create_router
@@ -34,10 +36,35 @@ def small_world(sqlite_installation: Installation, clock: Clock) -> Iterator[Wor
     yield from made(sqlite_installation, clock)
 
 
-def made(bare: Installation, clock: Clock) -> Iterator[World]:
+@pytest.fixture
+def lane_world(installation: Installation, clock: Clock) -> Iterator[World]:
+    """A world whose lane runs, on each kind of database."""
+    yield from made(installation, clock, lifespan=run_lane)
+
+
+@pytest.fixture
+def small_lane_world(sqlite_installation: Installation, clock: Clock) -> Iterator[World]:
+    """A world whose lane runs, on SQLite only."""
+    yield from made(sqlite_installation, clock, lifespan=run_lane)
+
+
+@asynccontextmanager
+async def run_lane(app: FastAPI) -> AsyncIterator[None]:
+    async with open_lane(app.state.installation) as lane:
+        app.state.lane = lane
+        yield
+
+
+def made(
+    bare: Installation,
+    clock: Clock,
+    *,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+) -> Iterator[World]:
     installation = replace(bare, purposes=Purposes.load([PURPOSE_DECLARATION]))
-    app = FastAPI()
+    app = FastAPI(lifespan=lifespan)
     app.state.installation = installation
+    app.router.routes.extend(lane_routes())
     app.include_router(create_router())
     install_error_handlers(app)
     with serving(app, ISSUER) as http:

@@ -42,7 +42,7 @@ def test_another_implementation_validates_the_document() -> None:
 def test_every_endpoint_that_is_named_is_there(small_world: World) -> None:
     document = small_world.http.get("/.well-known/oauth-authorization-server").json()
     addresses = [value for name, value in document.items() if name.endswith(("_endpoint", "_uri"))]
-    assert len(addresses) == 5
+    assert len(addresses) == 6
     for address in addresses:
         assert address.startswith(f"{ISSUER}/")
         assert small_world.http.get(address).status_code in {200, 400, 405}

@@ -27,9 +27,10 @@ class InProcess(httpx.BaseTransport):
 
 @contextmanager
 def serving(app: FastAPI, base_url: str) -> Iterator[httpx.Client]:
-    """A client of the app; redirects are answers, not followed."""
+    """A client of the app, for the app's life; redirects are answers, not followed."""
     with (
         start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(app.router.lifespan_context(app)),
         httpx.Client(transport=InProcess(app, portal), base_url=base_url) as client,
     ):
         yield client

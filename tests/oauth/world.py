@@ -179,6 +179,9 @@ class Recipient:
         form = {"grant_type": "client_credentials"}
         return self.post("/token", self.authentication() | form | changes, used)
 
+    def introspect(self, token: str, **changes: object) -> Response:
+        return self.post("/introspect", self.authentication() | {"token": token} | changes)
+
     def revoke(self, token: str, **changes: object) -> Response:
         return self.post("/revoke", self.authentication() | {"token": token} | changes)
 

@@ -39,6 +39,8 @@ def post_consent(interaction_id: str, page: PageOf, form: OwnForm, desk: DeskOf)
     try:
         return _decide(page, desk, interaction_id, form, decision)
     except RequestGoneError:
+        # The same form a second time, perhaps at the same moment: what this one began is undone first.
+        desk.work.discard()
         address = deciding.repeat(desk, interaction_id, decision)
         if address is None:
             raise

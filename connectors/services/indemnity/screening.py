@@ -33,11 +33,10 @@ class Screen:
         Each is decided as a whole: when one of its papers waits for a person, all do.
         """
         found = [self.policy_obstacle() or self._obstacle(paper, care) for paper in care.papers]
-        if self._is_held(found):
-            pass
-        elif all(found[: len(care.bills)]):  # another insurer dealt with the visit, yet its drugs are claimed
+        is_elsewhere = all(found[: len(care.bills)]) and not self._is_held(found)
+        if is_elsewhere:  # another insurer dealt with the visit: who dealt with its drugs is not clear
             found = [one or Obstacle("review.payer_unknown") for one in found]
-        else:
+        elif not self._is_held(found):
             in_year = self._year_obstacles(care, found, year)
             found = [one or in_year.get(paper.number) for one, paper in zip(found, care.papers, strict=True)]
         return [one or Obstacle("review.same_visit") for one in found] if self._is_held(found) else found

@@ -264,7 +264,8 @@ class TestTheDemo:
 
     def test_the_first_persons_claim_needs_nobody_to_look_at_it(self, tmp_path: Path) -> None:
         exports = write_exports(tmp_path)
-        records = [one for path in exports for one in read(path) if isinstance(one, SourceRecord)]
+        paths = (exports.hospital, exports.policies)
+        records = [one for path in paths for one in read(path) if isinstance(one, SourceRecord)]
         own = [record.data for record in records if record.patient_no in {"P-0001", "M-0001"}]
         *bills, policy = own
         claim = compute(policy, bills)
@@ -305,12 +306,16 @@ class TestTheDemo:
         assert [Path(line).name for line in capsys.readouterr().out.splitlines()] == [
             "hospital-corrected.jsonl",
             "policies.jsonl",
+            "hospital-details-corrected.jsonl",
+            "hospital-prescriptions.jsonl",
+            "pharmacy.jsonl",
         ]
 
 
 def test_every_source_has_a_format_and_a_record_type_of_the_catalogue() -> None:
     sources = all_sources()
-    assert {source.holder_id for source in sources} == {"seoul-hospital", "insurance-register"}
+    holders = {"seoul-hospital", "hanbit-pharmacy", "hanbit-clinic", "insurance-register"}
+    assert {source.holder_id for source in sources} == holders
     assert len({source.format for source in sources}) == len(sources)
     assert all(source.record_type in CATALOGUE.codes() for source in sources)
 

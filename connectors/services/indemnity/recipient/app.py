@@ -1,5 +1,6 @@
 """The insurer's web side: a page to start a claim, the return address, and an interface for its own staff."""
 
+import secrets
 from hmac import compare_digest
 from importlib import resources
 from typing import Final
@@ -16,6 +17,7 @@ from connectors.services.indemnity.recipient.configuration import Configuration
 from connectors.services.indemnity.recipient.desk import BILL, Desk
 from connectors.services.indemnity.recipient.store import Case, Store
 
+_COOKIE: Final = "claim"
 _PACKAGE: Final = "connectors.services.indemnity.recipient"
 _SECURITY: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
@@ -65,8 +67,12 @@ class _Site:
 
     async def start_case(self, request: Request) -> Response:
         del request
-        _, address = await run_in_threadpool(self._desk.open_case)
-        return RedirectResponse(address, status_code=303)
+        browser = secrets.token_urlsafe(32)
+        _, address = await run_in_threadpool(self._desk.open_case, browser)
+        answer = RedirectResponse(address, status_code=303)
+        is_secure = self._configuration.redirect_uri.startswith("https://")
+        answer.set_cookie(_COOKIE, browser, httponly=True, samesite="lax", secure=is_secure)
+        return answer
 
     async def come_back(self, request: Request) -> Response:
         query = request.query_params
@@ -74,6 +80,7 @@ class _Site:
             self._desk.come_back,
             query.get("state", ""),
             query.get("iss", ""),
+            browser=request.cookies.get(_COOKIE),
             code=query.get("code"),
             error=query.get("error"),
         )

@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from hmac import compare_digest
 from typing import Any, Final
 
 from connectors.errors import OutboundError
@@ -45,8 +46,12 @@ class Desk:
         self._broker = broker
         self._clock = clock
 
-    def open_case(self) -> tuple[str, str]:
-        """Ask the broker; answers the case and the address that the person is sent to."""
+    def open_case(self, browser: str | None = None) -> tuple[str, str]:
+        """Ask the broker; answers the case and the address that the person is sent to.
+
+        `browser` is the cookie of the browser that asked: the answer must come back through the same one.
+        Without it the address goes to the person by other means, such as a letter.
+        """
         configuration, now = self._configuration, self._clock()
         terms = asked_terms(
             issuer=configuration.issuer,
@@ -57,14 +62,28 @@ class Desk:
         )
         started = self._broker.start(terms, now)
         case_id = random_id()
-        self._store.open_case(case_id, started.state, started.code_verifier)
+        digest = None if browser is None else _digest(browser)
+        self._store.open_case(case_id, started.state, started.code_verifier, browser_digest=digest)
         return case_id, started.authorization_url
 
-    def come_back(self, oauth_state: str, issuer: str, *, code: str | None, error: str | None) -> Case | None:
-        """The person came back. None for a response that no case of ours waits for, or of another issuer."""
+    def come_back(
+        self,
+        oauth_state: str,
+        issuer: str,
+        *,
+        browser: str | None,
+        code: str | None = None,
+        error: str | None = None,
+    ) -> Case | None:
+        """The person came back. None for a response that no case waits for, of another issuer or browser."""
         case = self._store.case_of_state(oauth_state)
         # RFC 9207 section 2.4: a response of another issuer is an attack, not an answer.
         if case is None or issuer != self._configuration.issuer:
+            return None
+        # RFC 9700 section 4.7: nor is one that another browser was made to bring.
+        if case.browser_digest is not None and not compare_digest(
+            case.browser_digest, _digest(browser or "")
+        ):
             return None
         if case.state is CaseState.ASKED:
             if code is None:
@@ -167,6 +186,10 @@ def decision_of(claim_no: str, claim: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "explanation": _SUMMARY[claim["status"]],
     }
+
+
+def _digest(browser: str) -> str:
+    return hashlib.sha256(browser.encode()).hexdigest()
 
 
 def _delivery_key(case: Case) -> str:

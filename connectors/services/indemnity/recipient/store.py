@@ -14,7 +14,7 @@ from connectors.services.indemnity.recipient.broker_client import Delivered
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS claim_case (
-    case_id TEXT PRIMARY KEY, state TEXT NOT NULL, oauth_state TEXT UNIQUE NOT NULL,
+    case_id TEXT PRIMARY KEY, state TEXT NOT NULL, oauth_state TEXT UNIQUE NOT NULL, browser_digest TEXT,
     code_verifier TEXT NOT NULL, access_token TEXT, grant_id TEXT, delivery_id TEXT,
     payload_digest TEXT, records TEXT, claim TEXT, claim_no TEXT, decision_id TEXT, refusal TEXT
 );
@@ -44,6 +44,7 @@ class Case:
 
     case_id: str
     state: CaseState
+    browser_digest: str | None
     code_verifier: str = field(repr=False)
     access_token: str | None = field(repr=False)
     grant_id: str | None
@@ -64,12 +65,15 @@ class Store:
         with self._transaction() as connection:
             connection.executescript(_SCHEMA)
 
-    def open_case(self, case_id: str, oauth_state: str, code_verifier: str) -> None:
-        """A request was pushed; the person is on their way to the broker."""
+    def open_case(
+        self, case_id: str, oauth_state: str, code_verifier: str, *, browser_digest: str | None = None
+    ) -> None:
+        """A request was pushed; the person is on their way to the broker, in the browser of that digest."""
         with self._transaction() as connection:
             connection.execute(
-                "INSERT INTO claim_case (case_id, state, oauth_state, code_verifier) VALUES (?, ?, ?, ?)",
-                (case_id, CaseState.ASKED, oauth_state, code_verifier),
+                "INSERT INTO claim_case (case_id, state, oauth_state, browser_digest, code_verifier)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (case_id, CaseState.ASKED, oauth_state, browser_digest, code_verifier),
             )
 
     def case_of_state(self, oauth_state: str) -> Case | None:
@@ -190,6 +194,7 @@ def _case(row: sqlite3.Row) -> Case:
     return Case(
         case_id=row["case_id"],
         state=CaseState(row["state"]),
+        browser_digest=row["browser_digest"],
         code_verifier=row["code_verifier"],
         access_token=row["access_token"],
         grant_id=row["grant_id"],

@@ -6,7 +6,6 @@ import pytest
 
 from connectors.services.indemnity.claim import Claim, compute
 from tests.connectors.services.indemnity.papers import (
-    HOSPITAL,
     POLICY,
     SEEN,
     billed,
@@ -185,4 +184,3 @@ def test_special_care_during_a_stay() -> None:
         ("B-1", "gen4.noncovered.inpatient", 30_000, 70_000),
         ("B-1", "gen4.special.mri", 120_000, 280_000),
     ]
-    assert whole["institution"]["hira_code"] == HOSPITAL

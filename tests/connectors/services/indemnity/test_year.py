@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from connectors.services.indemnity.claim import Claim, compute
 from connectors.services.indemnity.rules import Rules
 from tests.connectors.services.indemnity.papers import (
-    HOSPITAL,
     SEEN,
     billed,
     detail,
@@ -47,8 +46,8 @@ class Episode:
 @st.composite
 def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     made = [SEEN, row("procedure", draw(won), covered_copay=draw(won), covered_full_self=draw(won))]
-    for group in draw(st.lists(st.sampled_from(GROUPS), max_size=3)):
-        made.append(row("other", draw(won), group, count=str(draw(st.integers(1, 4)))))
+    groups = draw(st.lists(st.sampled_from(GROUPS), max_size=3))
+    made += [row("other", draw(won), group, count=str(draw(st.integers(1, 4)))) for group in groups]
     if draw(st.booleans()):
         made.append(row("room_single", draw(won)))
     if draw(st.booleans()):
@@ -158,8 +157,9 @@ def test_a_year_claimed_in_two_parts_is_paid_the_same(
     whole = claim_of(under, episodes)
     first = claim_of(under, episodes[:cut])
     second = claim_of({**under, "ytd_used": first.used_after}, episodes[cut:])
-    assert [*first.lines, *second.lines] == list(whole.lines)
-    assert [*first.reasons, *second.reasons] == list(whole.reasons)
+    # Drugs without a visit stand at the end of each claim.
+    assert sorted((*first.lines, *second.lines), key=repr) == sorted(whole.lines, key=repr)
+    assert sorted((*first.reasons, *second.reasons), key=repr) == sorted(whole.reasons, key=repr)
     assert second.used_after == whole.used_after
 
 
@@ -171,4 +171,3 @@ def test_papers_that_came_more_than_once_pay_nothing_in_any_order(copies: int, s
     claim = compute(policy(), mixed)
     assert claim == compute(policy(), some)
     assert (claim.payable, claim.status) == (0, "review")
-    assert some[0]["institution"]["hira_code"] == HOSPITAL

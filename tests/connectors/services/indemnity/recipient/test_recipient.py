@@ -206,7 +206,9 @@ def test_coming_back_several_times_at_once_files_one_claim(insurer: Insurer) -> 
 
     def come_back() -> None:
         at_once.wait(PATIENCE)
-        answers.append(insurer.desk.come_back(came["state"], came["iss"], code=came["code"], error=None))
+        answers.append(
+            insurer.desk.come_back(came["state"], came["iss"], browser=None, code=came["code"], error=None)
+        )
 
     threads = [threading.Thread(target=come_back) for _ in range(4)]
     for thread in threads:
@@ -299,6 +301,27 @@ def test_a_person_starts_at_the_insurers_page(insurer: Insurer) -> None:
     assert "청구가 끝났습니다" in insurer.comes_back(came).text
 
 
+def test_another_browser_cannot_bring_the_answer(insurer: Insurer) -> None:
+    """RFC 9700 section 4.7: somebody else's answer, slipped under a person, or read by a stranger."""
+    begun = insurer.http.post("/cases")
+    came = insurer.person_says("allow", begun.headers["location"], "garam")
+    own = insurer.http.cookies["claim"]
+    assert "httponly" in begun.headers["set-cookie"].lower()
+    assert "samesite=lax" in begun.headers["set-cookie"].lower()
+    insurer.http.cookies.clear()
+    asked = list(insurer.wire.asked)
+    for other in (None, "another"):
+        if other is not None:
+            insurer.http.cookies.set("claim", other)
+        assert insurer.comes_back(came).status_code == 400
+    assert insurer.wire.asked == asked
+    insurer.http.cookies.clear()
+    insurer.http.cookies.set("claim", own)
+    assert insurer.comes_back(came).status_code == 200
+    insurer.http.cookies.clear()
+    assert insurer.comes_back(came).status_code == 400  # nor read it afterwards
+
+
 # What it asks for, and how it is started.
 
 
@@ -322,3 +345,16 @@ def test_without_a_configuration_it_says_how_it_is_called(capsys: pytest.Capture
     assert "usage:" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError):
         main(["recipient", "nowhere.json"])
+
+
+def test_an_answer_that_another_browser_brings_is_refused(insurer: Insurer) -> None:
+    """RFC 9700 section 4.7: whoever is made to bring somebody else's answer gets nothing from it."""
+    address = insurer.http.post("/cases", follow_redirects=False).headers["location"]
+    came = insurer.person_says("allow", address)
+    own_cookies = dict(insurer.http.cookies)
+    insurer.http.cookies.clear()
+    refused = insurer.comes_back(came)
+    assert refused.status_code == 400
+    assert "/token" not in insurer.wire.asked
+    insurer.http.cookies.update(own_cookies)
+    assert insurer.comes_back(came).status_code == 200

@@ -1,0 +1,1 @@
+"""What the broker is measured against: ceilings, floors, and the program that one would write first."""

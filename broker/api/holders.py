@@ -1,0 +1,154 @@
+"""What a holder delivers by itself: records of linked subjects, in the holder's own format."""
+
+from collections import Counter
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+
+from broker.api.errors import HolderDeliveryError
+from broker.api.guards import HolderCaller
+from broker.db import transaction
+from broker.deps import Installed, Now, read_body
+from broker.installation import Installation
+from broker.jobs.arriving import Outcome, take_in
+from connectors.errors import SourceRefusedError
+from connectors.sources.base import ExportSource, Header, SourceRecord
+from connectors.sources.catalog import export_sources
+from connectors.sources.json_lines import LineFaultError, read_object
+from consent.errors import UnknownOrganisationError
+from consent.organisations import require_holders
+from vault.errors import Fault
+
+router = APIRouter(prefix="/v1/holders", tags=["holders"])
+
+MOST_RECORDS: Final = 500
+_BATCH: Final = 100
+_MEMBERS: Final = frozenset({"header", "records"})
+
+
+class ResultFault(BaseModel):
+    """Why a record is refused or kept apart: where in it, in the holder's own field names, and which rule."""
+
+    path: str
+    rule: str
+
+
+class RecordResult(BaseModel):
+    """What became of one record; `held` waits for a person, and need not be sent again."""
+
+    place: str
+    outcome: Literal["added", "corrected", "unchanged", "held", "refused"]
+    faults: list[ResultFault]
+
+
+class Received(BaseModel):
+    """What became of a delivery: one result for each record, in order, and how many of each kind."""
+
+    counts: dict[str, int]
+    results: list[RecordResult]
+
+
+async def _read(request: Request, installation: Installed) -> bytes:
+    return await read_body(request, limit=installation.settings.limits.body_bytes)
+
+
+RawBody = Annotated[bytes, Depends(_read)]
+
+
+@router.post(
+    "/records",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["header", "records"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "header": {"type": "object"},
+                            "records": {"type": "array", "maxItems": MOST_RECORDS},
+                        },
+                    }
+                }
+            },
+        }
+    },
+)
+def receive_records(caller: HolderCaller, raw: RawBody, installation: Installed, now: Now) -> Received:
+    """Take what a holder pushes: `{"header", "records"}`, as its export has them.
+
+    A record that is wrong is named and the others are kept. The same delivery again changes nothing.
+    """
+    with installation.data.read() as session:
+        try:
+            require_holders(session, [caller.organisation_id])
+        except UnknownOrganisationError:
+            raise HolderDeliveryError([Fault("$", "not_a_holder")]) from None
+    source, header, raw_records = _opened(raw, caller.organisation_id)
+    results = _sorted_out(installation, source, header, raw_records)
+    good = [found for found in results if isinstance(found, SourceRecord)]
+    outcomes: dict[str, Outcome] = {}
+    for start in range(0, len(good), _BATCH):
+        # Each batch is a commit of its own: what is kept stays, should the connection break.
+        with transaction(installation.data) as work:
+            taken = take_in(
+                work,
+                installation,
+                good[start : start + _BATCH],
+                holder_id=source.holder_id,
+                origin="push",
+                now=now,
+            )
+        outcomes |= {outcome.place: outcome for outcome in taken}
+    answered = [
+        _result(outcomes[found.place]) if isinstance(found, SourceRecord) else found for found in results
+    ]
+    return Received(counts=dict(Counter(result.outcome for result in answered)), results=answered)
+
+
+def _opened(raw: bytes, holder_id: str) -> tuple[ExportSource, Header, list[Any]]:
+    """The source that reads this body, its checked header, its records. Raises HolderDeliveryError."""
+    try:
+        body = read_object(raw)
+    except LineFaultError as error:
+        raise HolderDeliveryError([Fault("$", error.rule)]) from error
+    header, records = body.get("header"), body.get("records")
+    if body.keys() != _MEMBERS or not isinstance(header, dict) or not isinstance(records, list):
+        raise HolderDeliveryError([Fault("$", "header_and_records_needed")])
+    if not 0 < len(records) <= MOST_RECORDS:
+        raise HolderDeliveryError([Fault("$.records", "number_of_records")])
+    source = next(
+        (one for one in export_sources() if (one.holder_id, one.format) == (holder_id, header.get("format"))),
+        None,
+    )
+    if source is None:
+        raise HolderDeliveryError([Fault("$.header.format", "unknown_format")])
+    try:
+        return source, source.header_of(header, "header"), records
+    except SourceRefusedError as error:
+        faults = [Fault(f"$.header{fault.path.removeprefix('$')}", fault.rule) for fault in error.faults]
+        raise HolderDeliveryError(faults) from error
+
+
+def _sorted_out(
+    installation: Installation, source: ExportSource, header: Header, raw_records: list[Any]
+) -> list[SourceRecord | RecordResult]:
+    """Each record as it is read, or the result that names what is wrong with it."""
+    results: list[SourceRecord | RecordResult] = []
+    for number, raw in enumerate(raw_records):
+        place = f"records[{number}]"
+        found = source.record_of(place, raw, header, installation.catalogue)
+        if not isinstance(found, SourceRecord):
+            faults = [ResultFault(path=fault.path, rule=fault.rule) for fault in found]
+            results.append(RecordResult(place=place, outcome="refused", faults=faults))
+        else:
+            results.append(found)
+    return results
+
+
+def _result(outcome: Outcome) -> RecordResult:
+    faults = [] if outcome.rule is None else [ResultFault(path="$", rule=outcome.rule)]
+    return RecordResult(place=outcome.place, outcome=outcome.what, faults=faults)

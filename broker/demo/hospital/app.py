@@ -1,0 +1,130 @@
+"""The hospital's web side: transmission requests for brokers, and an interface for its own staff."""
+
+from hmac import compare_digest
+from html import escape
+from typing import Any, Final
+
+import orjson
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from broker.demo.hospital.configuration import Configuration
+from broker.demo.hospital.desk import Desk
+from broker.demo.hospital.store import Store
+from connectors.sources.transmission import MEDIA_TYPE
+from consent.vocabulary import RefusalReason
+
+_MOST_BYTES: Final = 64 * 1024
+_SECURITY: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def create_hospital(configuration: Configuration, store: Store, desk: Desk) -> Starlette:
+    """The hospital as an ASGI app."""
+    site = _Site(configuration, store, desk)
+    return Starlette(
+        routes=[
+            Route("/", site.show_start, methods=["GET"]),
+            Route("/transmissions", site.transmit, methods=["POST"]),
+            Route("/staff/visits", site.list_visits, methods=["GET"]),
+            Route("/staff/visits", site.add_visit, methods=["POST"]),
+            Route("/staff/patients/{patient_no}/refusal", site.set_refusal, methods=["PUT"]),
+        ]
+    )
+
+
+class _Site:
+    """The handlers; the desk is synchronous, so each hands its work to a thread."""
+
+    def __init__(self, configuration: Configuration, store: Store, desk: Desk) -> None:
+        self._configuration = configuration
+        self._store = store
+        self._desk = desk
+
+    async def show_start(self, request: Request) -> Response:
+        """What this is, for whoever opens it in a browser."""
+        del request
+        name = escape(self._configuration.name)
+        page = (
+            f'<!doctype html><html lang="ko"><meta charset="utf-8"><title>{name}</title>'
+            f"<h1>{name}</h1><p>데모 병원입니다. 중계기관의 전송 요구를 받아 환자가 동의한 진료비 자료를 보냅니다.</p>"
+            '<p lang="en">A demo hospital: it answers transmission requests of the broker.</p></html>'
+        )
+        return HTMLResponse(page, headers=_SECURITY)
+
+    async def transmit(self, request: Request) -> Response:
+        """One page of a patient's bills, or a legal ground."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+            return JSONResponse({"error": "wrong media type"}, status_code=415)
+        body = await _body(request)
+        if body is None:
+            return JSONResponse({"error": "too large"}, status_code=413)
+        answered = await run_in_threadpool(self._desk.answer, body.decode("ascii", "replace"))
+        return JSONResponse(answered.body, status_code=answered.status, headers={"Cache-Control": "no-store"})
+
+    async def list_visits(self, request: Request) -> Response:
+        """Every bill: number, patient, and whether the broker has it."""
+        if not self._is_staff(request):
+            return _staff_only()
+        bills = await run_in_threadpool(self._store.bills)
+        return JSONResponse(
+            [
+                {"bill_no": bill.bill_no, "patient_no": bill.patient_no, "is_pushed": bill.is_pushed}
+                for bill in bills
+            ]
+        )
+
+    async def add_visit(self, request: Request) -> Response:
+        """A visit has taken place: `{"patient_no"}`; its bill is pushed to whoever the patient wants."""
+        if not self._is_staff(request):
+            return _staff_only()
+        told = _object(await _body(request))
+        bill_no = await run_in_threadpool(self._desk.add_visit, str(told.get("patient_no", "")))
+        if bill_no is None:
+            return JSONResponse({"error": "no such patient"}, status_code=404)
+        return JSONResponse({"bill_no": bill_no}, status_code=201)
+
+    async def set_refusal(self, request: Request) -> Response:
+        """The hospital decides to send nothing of a patient: `{"reason"}`, or null to send again."""
+        if not self._is_staff(request):
+            return _staff_only()
+        reason = _object(await _body(request)).get("reason", "")
+        if reason is not None and reason not in set(RefusalReason):
+            return JSONResponse({"error": "not one of the eleven legal grounds"}, status_code=422)
+        patient_no = request.path_params["patient_no"]
+        if not await run_in_threadpool(self._store.set_refusal, patient_no, reason):
+            return JSONResponse({"error": "no such patient"}, status_code=404)
+        return JSONResponse({"reason": reason})
+
+    def _is_staff(self, request: Request) -> bool:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        expected = self._configuration.staff_token
+        return scheme.lower() == "bearer" and compare_digest(token.encode(), expected.encode())
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body, or None if it is larger than anything that is sent here."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MOST_BYTES:
+            return None
+    return bytes(body)
+
+
+def _object(body: bytes | None) -> dict[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    try:
+        loaded = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _staff_only() -> Response:
+    return JSONResponse({"error": "staff only"}, status_code=401)
