@@ -33,6 +33,10 @@ class Server:
         return cpu_seconds(self.process.pid)
 
 
+class ServerFailedError(Exception):
+    """A server did not start; the end of its log is in the note."""
+
+
 @contextmanager
 def baseline(
     application: str,
@@ -109,6 +113,9 @@ def _running(
         )
     try:
         yield process
+    except ServerFailedError as error:
+        error.add_note(log.read_text(encoding="utf-8")[-2000:])
+        raise
     finally:
         process.terminate()
         try:
@@ -119,14 +126,14 @@ def _running(
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, probe: str) -> None:
-    """Until it answers and all its workers have come to rest. TimeoutError, ChildProcessError."""
+    """Until it answers and all its workers have come to rest. ServerFailedError."""
     deadline, before = time.monotonic() + _START_SECONDS, -1.0
     while not _answers(port, probe) or cpu_seconds(process.pid) - before > _IDLE_SECONDS:
         before = cpu_seconds(process.pid)
         if process.poll() is not None:
-            raise ChildProcessError(f"a server ended with {process.returncode}")
+            raise ServerFailedError(f"a server ended with {process.returncode}")
         if time.monotonic() > deadline:
-            raise TimeoutError("a server did not start")
+            raise ServerFailedError("a server did not come to rest")
         time.sleep(_PAUSE_SECONDS)
 
 

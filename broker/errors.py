@@ -111,6 +111,9 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         consent.NoticeChangedError: Answer(
             409, "notice_changed", "The text has changed since it was shown. Read it again."
         ),
+        consent.NoHolderError: Answer(
+            409, "no_holder", "No holder is linked: there is nothing to agree to yet."
+        ),
         consent.RequiredItemMissingError: Answer(
             422, "required_item_missing", "A required item was left off."
         ),

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hmac import compare_digest
 from typing import Any, Final
 
 import orjson
@@ -91,7 +92,7 @@ def link(work: Work, keyring: Keyring, new: NewLink, now: datetime) -> str:
         identity_sealed=seal_identity(keyring, link_id, (new.subject_id, new.holder_id), identity, now),
         handle=random_id(),
         terms_sealed=seal(audit_key, _context(link_id), canonical),
-        terms_digest=hashlib.sha256(canonical).digest(),
+        terms_digest=keyring.index("source_link.terms", canonical.decode()),
         given_at=now,
         valid_until=now + VALID_FOR,
     )
@@ -140,7 +141,7 @@ def find_link(session: Session, keyring: Keyring, holder_id: str, patient_no: st
 def record_types_of(keyring: Keyring, row: SourceLink) -> tuple[str, ...]:
     """Which record types a link's collection consent covers. Raises NotLinkedError if it was exchanged."""
     canonical = open_sealed(keyring.audit_key(row.subject_id), _context(row.link_id), row.terms_sealed)
-    if hashlib.sha256(canonical).digest() != row.terms_digest:
+    if not compare_digest(keyring.index("source_link.terms", canonical.decode()), row.terms_digest):
         raise NotLinkedError
     return tuple(_loads(canonical)["record_types"])
 
@@ -157,7 +158,7 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
     """Put what arrived through one link into the vault; one event for all that is new in it.
 
     The data has been validated. The same arrival again changes nothing; a changed one becomes a
-    version. Raises NotLinkedError for a record type that the collection consent does not cover, and
+    version. Raises UnknownOrganisationError for a holder that is suspended, NotLinkedError for a record type that the collection consent does not cover, and
     after the link has ended: it is read again under a lock that an unlinking waits for.
     """
     row = work.session.exec(
@@ -166,6 +167,7 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
         .with_for_update(read=True)
         .execution_options(populate_existing=True)
     ).one()
+    require_holders(work.session, [row.holder_id])
     covered = record_types_of(keyring, row)
     results = []
     for arrival in arrivals:

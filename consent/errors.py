@@ -62,6 +62,10 @@ class NoticeChangedError(ConsentError):
     """The text that was signed is not the text that was shown."""
 
 
+class NoHolderError(ConsentError):
+    """No holder is named and none is linked: there is nothing that such a consent could open."""
+
+
 class RequiredItemMissingError(ConsentError):
     """A required item was left off: the consent can only be given with it, or refused."""
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from sqlmodel import col, select
 
-from consent.errors import NotFoundError, NoticeChangedError, WrongStateError
+from consent.errors import NoHolderError, NotFoundError, NoticeChangedError, WrongStateError
 from consent.evidence import Work, record_consent_event
-from consent.models import Consent, ConsentCompartment, ConsentVersion, Organisation, SourceLink
-from consent.organisations import require_holders
+from consent.models import Consent, ConsentCompartment, ConsentVersion, SourceLink
+from consent.organisations import require_holders, require_recipient
 from consent.outbox import DutyKind, owe
 from consent.purposes import Language, Purpose
 from consent.receipt import Agreement, receipt
@@ -43,13 +43,17 @@ class NewConsent:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A person's yes: to which record types, and to which text."""
+    """A person's yes: to which record types, to which text, and from which holders.
+
+    `holders` are those that the person was shown where the terms name none (all that are linked).
+    """
 
     grant_id: str
     subject_id: str
     granted: frozenset[str]
     notice_digest: bytes
     language: Language
+    holders: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,9 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
     """The person agrees. Shares are made first: a crash leaves unused keys, never a consent without.
 
     `purpose` is the consent's, with the texts as they read now: the text that was signed must be one
-    of them. Raises NotFoundError, WrongStateError, NoticeChangedError, RequiredItemMissingError,
-    UnknownOrganisationError.
+    of them. What was agreed names the holders, also where the request did not. Raises NotFoundError,
+    WrongStateError, NoticeChangedError (also when other holders are linked than were shown),
+    NoHolderError, RequiredItemMissingError, UnknownOrganisationError.
     """
     consent = _locked(work, signature.grant_id, signature.subject_id)
     if consent.state != ConsentState.REQUESTED or now >= consent.valid_until:
@@ -117,7 +122,13 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
         raise NoticeChangedError
     asked = work.session.get_one(ConsentVersion, version_id_of(consent.grant_id, REQUESTED_NUMBER))
     terms = narrow(open_terms(keyring, consent.subject_id, asked), signature.granted)
+    recipient = require_recipient(work.session, consent.recipient_id)
     holders = _holders(work, consent.subject_id, terms, now)
+    if not holders:
+        raise NoHolderError
+    if terms.holders is None and signature.holders != frozenset(holders):
+        raise NoticeChangedError
+    terms = terms.model_copy(update={"holders": tuple(holders)})
     compartments = [
         keyring.compartment_id(consent.subject_id, holder, item.record_type)
         for item in terms.items
@@ -135,7 +146,7 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
         grant_id=consent.grant_id,
         version_number=consent.version_number,
         subject_ref=consent.handle,
-        recipient=work.session.get_one(Organisation, consent.recipient_id),
+        recipient=recipient,
         holders=tuple(holders),
         terms=terms,
         notice_digest=signature.notice_digest,
@@ -151,6 +162,7 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
         "terms": terms.to_detail(),
         "notice": signature.notice_digest.hex(),
         "language": signature.language,
+        "text": purpose.shown(signature.language),  # the digest alone could show nobody what was read
     }
     record_consent_event(work, keyring, consent, EventType.CONSENT_GIVEN, detail=detail, now=now)
     return Given(consent.grant_id, version_id, terms, receipt_jws)
@@ -163,6 +175,8 @@ def refuse(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: da
         raise WrongStateError(consent.state, "refuse")
     consent.ended_at = now
     _move(consent, ConsentState.REFUSED)
+    # An attempt to give that never committed may have left shares behind.
+    work.after_commit(lambda: _discard(keyring.delete_shares(grant_id)))
     record_consent_event(work, keyring, consent, EventType.CONSENT_REFUSED, detail={}, now=now)
 
 
@@ -280,7 +294,8 @@ def _add_version(
         grant_id=consent.grant_id,
         number=consent.version_number,
         terms_sealed=seal_terms(keyring, consent.subject_id, version_id, text.terms),
-        terms_digest=text.terms.digest(),
+        # Keyed: terms are guessable, and a thief of the database could try them against a plain digest.
+        terms_digest=keyring.index("consent.terms", text.terms.canonical().decode()),
         notice_digest=text.notice_digest,
         language=text.language,
         created_at=now,

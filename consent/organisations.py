@@ -1,11 +1,12 @@
 """Organisations: who may receive, and who holds."""
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, or_, select
 
 from consent.errors import UnknownOrganisationError
 from consent.models import Organisation
@@ -65,6 +66,20 @@ def organisations(session: Session) -> list[Organisation]:
     return list(session.exec(select(Organisation).order_by(col(Organisation.organisation_id))))
 
 
+def require_recipient(session: Session, organisation_id: str) -> Organisation:
+    """The active recipient of this id. Raises UnknownOrganisationError."""
+    row = session.exec(
+        select(Organisation).where(
+            Organisation.organisation_id == organisation_id,
+            col(Organisation.is_recipient).is_(True),
+            Organisation.status == OrganisationStatus.ACTIVE,
+        )
+    ).one_or_none()
+    if row is None:
+        raise UnknownOrganisationError([organisation_id])
+    return row
+
+
 def require_holders(session: Session, holder_ids: Iterable[str]) -> None:
     """Raise UnknownOrganisationError unless each names an active holder."""
     wanted = set(holder_ids)
@@ -77,3 +92,50 @@ def require_holders(session: Session, holder_ids: Iterable[str]) -> None:
     ).all()
     if missing := sorted(wanted - set(known)):
         raise UnknownOrganisationError(missing)
+
+
+@dataclass(frozen=True, slots=True)
+class HolderView:
+    """A registered holder, as anybody may know it."""
+
+    organisation_id: str
+    name_ko: str
+    name_en: str
+    is_active: bool
+
+    def name(self, language: str) -> str:
+        """The English name for `en`, the Korean one for anything else."""
+        return self.name_en if language == "en" else self.name_ko
+
+
+def find_holders(
+    session: Session, words: str, *, holder_ids: Collection[str] = (), limit: int
+) -> list[HolderView]:
+    """Holders whose name has `words` in it, whose registration number they are, or that `holder_ids` names.
+
+    Blanks, letter case and the form of the syllables do not matter; hyphens do not in a number. Active ones
+    first, by name.
+    """
+    asked = "".join(unicodedata.normalize("NFKC", words).split()).lower()
+    number = asked.replace("-", "")
+    named = [
+        func.replace(func.lower(name), " ", "").contains(asked, autoescape=True)
+        for name in (col(Organisation.name_ko), col(Organisation.name_en))
+    ]
+    rows = session.exec(
+        select(Organisation)
+        .where(
+            col(Organisation.is_holder).is_(True),
+            or_(
+                *named,
+                func.replace(col(Organisation.registration_number), "-", "") == number,
+                col(Organisation.organisation_id).in_(holder_ids),
+            ),
+        )
+        .order_by(col(Organisation.status) != OrganisationStatus.ACTIVE, col(Organisation.name_ko))
+        .limit(limit)
+    )
+    return [
+        HolderView(row.organisation_id, row.name_ko, row.name_en, row.status == OrganisationStatus.ACTIVE)
+        for row in rows
+    ]

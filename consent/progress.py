@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import or_
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, func, select, update
 
 from consent.collection import record_link_event, record_types_of
 from consent.evidence import Work
@@ -94,6 +94,18 @@ def due_links(session: Session, now: datetime, *, holder_id: str | None, is_forc
     is_free = or_(col(SourceProgress.leased_until).is_(None), col(SourceProgress.leased_until) <= now)
     is_due = or_(col(SourceProgress.link_id).is_(None), (col(SourceProgress.next_at) <= now) & is_free)
     return list(session.exec(wanted.where(is_due).limit(_MOST_DUE)))
+
+
+def never_completed(session: Session) -> int:
+    """How many living links with a connected holder there are of which no pass has come to its end yet."""
+    waiting = (
+        select(func.count())
+        .select_from(SourceLink)
+        .join(HolderConnection, col(HolderConnection.holder_id) == col(SourceLink.holder_id))
+        .outerjoin(SourceProgress, col(SourceProgress.link_id) == col(SourceLink.link_id))
+        .where(col(SourceLink.ended_at).is_(None), col(SourceProgress.completed_at).is_(None))
+    )
+    return session.exec(waiting).one()
 
 
 def take(work: Work, keyring: Keyring, link_id: str, now: datetime) -> Task | None:

@@ -70,9 +70,9 @@ class Purpose(_Frozen):
         """What the purpose allows for a record type, if anything."""
         return next((item for item in self.items if item.record_type == record_type), None)
 
-    def notice_digest(self, language: Language) -> bytes:
-        """SHA-256 over the canonical JSON (RFC 8785) of the very text that is shown."""
-        shown = {
+    def shown(self, language: Language) -> dict[str, str]:
+        """The very text that a person reads in this language."""
+        return {
             "purpose": self.code,
             "revision": self.notice.revision,
             "language": language,
@@ -81,7 +81,10 @@ class Purpose(_Frozen):
             "refusal_effect": self.refusal_effect.in_language(language),
             "notice": self.notice.in_language(language),
         }
-        return hashlib.sha256(rfc8785.dumps(shown)).digest()
+
+    def notice_digest(self, language: Language) -> bytes:
+        """SHA-256 over the canonical JSON (RFC 8785) of the text that is shown."""
+        return hashlib.sha256(rfc8785.dumps(self.shown(language))).digest()
 
 
 class Purposes:

@@ -263,6 +263,9 @@ def _item_faults(terms: Terms, purpose: Purpose, catalogue: Catalogue) -> Iterat
         record_type = catalogue.get(item.record_type)
         if not set(item.fields or ()) <= set(record_type.fields):
             yield f"{path}.fields", "not fields of this record type"
+        if item.mode is Mode.DOCUMENT and not set(record_type.fields) <= set(allowed.fields):
+            # The document discloses every field: the mode is no way around the list of fields.
+            yield f"{path}.mode", "the document holds more than this purpose may ask for"
         named = set((item.filter or Filter()).model_dump(exclude_none=True))
         if not named <= set(record_type.filters):
             yield f"{path}.filter", "this record type cannot be filtered so"

@@ -32,6 +32,7 @@ PUBLIC = {
     "/v1/catalogue/purposes/{code}",
     "/v1/catalogue/record-types",
     "/v1/catalogue/record-types/{code}",
+    "/{language}/coverage",
     "/{language}/signin",
 }
 

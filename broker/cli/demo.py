@@ -89,6 +89,7 @@ def _plan(
         port=port or free_port(),
         insurer_port=free_port(),
         client_port=free_port(),
+        hospital_port=free_port(),
         acknowledge="when_told" if once else "at_once",
     )
 

@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import make_url
 
 from broker.db import Database, transaction
+from broker.demo.hospital.installing import install_hospital
 from broker.demo.people import (
     AUDITOR,
     HOSPITAL,
@@ -35,6 +36,7 @@ from connectors.services.indemnity.recipient.configuration import asked_terms
 from connectors.sources.demo_hospital import write_exports
 from consent.collection import NewLink, add_subject, link
 from consent.organisations import register
+from consent.progress import connect
 from migrations.run import current, upgrade
 from vault.jose import generate_private_jwk, public_jwk
 from vault.keys.keyring import Keyring
@@ -55,7 +57,7 @@ class DemoRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """Where the demo goes and where it listens."""
+    """Where the demo goes and where it listens. Without a port for it, the hospital delivers by file."""
 
     directory: Path
     database_url: str
@@ -64,6 +66,7 @@ class DemoPlan:
     insurer_port: int
     client_port: int
     acknowledge: str
+    hospital_port: int | None = None
 
     @property
     def issuer(self) -> str:
@@ -74,6 +77,16 @@ class DemoPlan:
     def insurer_url(self) -> str:
         """The insurer's address."""
         return f"http://127.0.0.1:{self.insurer_port}"
+
+    @property
+    def hospital_url(self) -> str:
+        """The hospital's address."""
+        return f"http://127.0.0.1:{self.hospital_port}"
+
+    @property
+    def hospital_config(self) -> Path:
+        """The hospital's configuration, if it is a process."""
+        return self.directory / "hospital" / "config.json"
 
     @property
     def client_url(self) -> str:
@@ -103,6 +116,7 @@ class Demo:
                 "citizen_en": f"{issuer}/en",
                 "auditor": f"{issuer}/ko/audit",
                 "insurer": self.plan.insurer_url,
+                **({} if self.plan.hospital_port is None else {"hospital": self.plan.hospital_url}),
             },
             "personas": [self._persona(persona) for persona in PERSONAS],
             "operators": [{"username": OPERATOR, "password": self.password}],
@@ -148,13 +162,31 @@ def install(plan: DemoPlan, now: Callable[[], datetime]) -> Demo:
     try:
         demo = _write_insurer(plan, config, password, now())
         _populate(installation, demo, now)
-        paths = write_exports(plan.directory / "exports")
-        report = import_files(installation, [paths.hospital, paths.policies], now)
-        if not report.is_clean:
-            raise DemoRefusedError("The demo's own records were refused", "Please report this")
+        _bring_records(plan, installation, now)
     finally:
         installation.close()
     return demo
+
+
+def _bring_records(plan: DemoPlan, installation: Installation, now: Callable[[], datetime]) -> None:
+    """The register delivers by file; the hospital too, unless it is a process that is asked."""
+    paths = write_exports(plan.directory / "exports")
+    files = [paths.policies]
+    if plan.hospital_port is None:
+        files.append(paths.hospital)
+    else:
+        registration = install_hospital(
+            plan.hospital_config.parent,
+            issuer=plan.issuer,
+            holder_id=HOSPITAL,
+            port=plan.hospital_port,
+            exports=[paths.hospital, paths.details, paths.prescriptions],
+        )
+        with transaction(installation.data) as work:
+            clients.add(work.session, registration, is_loopback_allowed=True, now=now())
+            connect(work.session, HOSPITAL, f"{plan.hospital_url}/transmissions", now())
+    if not import_files(installation, files, now).is_clean:
+        raise DemoRefusedError("The demo's own records were refused", "Please report this")
 
 
 def _require_empty(plan: DemoPlan) -> None:
@@ -284,7 +316,12 @@ def _populate(installation: Installation, demo: Demo, now: Callable[[], datetime
                 (HOSPITAL, persona.person.patient_no, "health.medical_bill"),
                 (REGISTER, persona.person.member_no, "insurance.indemnity_policy"),
             ):
-                link(work, keyring, NewLink(subject_id, holder_id, number, (record_type,), "ko"), now())
+                link(
+                    work,
+                    keyring,
+                    NewLink(subject_id, holder_id, number, (record_type,), "ko", persona.person.name),
+                    now(),
+                )
 
 
 def _key_set() -> str:

@@ -1,4 +1,4 @@
-"""The demo's processes: broker, worker and insurer, each its own, started together and ended together."""
+"""The demo's processes: broker, worker, insurer and hospital, each its own, started and ended together."""
 
 import os
 import signal
@@ -12,7 +12,9 @@ from typing import Final
 
 import httpx
 
+from broker.db import Database
 from broker.demo.installing import Demo, DemoRefusedError
+from consent.progress import never_completed
 
 _START_SECONDS: Final = 40
 _STOP_SECONDS: Final = 15
@@ -30,24 +32,44 @@ def free_port() -> int:
 def running(demo: Demo) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Start everything, wait until it answers, and end it all afterwards, whatever happens."""
     broker = [sys.executable, "-m", "broker", "--config", str(demo.config)]
-    commands = (
+    commands = [
         [*broker, "serve"],
         [*broker, "worker"],
         [sys.executable, "-m", "connectors.services.indemnity.recipient", str(demo.insurer_config)],
-    )
+    ]
+    if demo.plan.hospital_port is not None:
+        commands.append([sys.executable, "-m", "broker.demo.hospital", str(demo.plan.hospital_config)])
     processes: list[subprocess.Popen[bytes]] = []
     try:
         # Their log goes beside the demo's data: standard output belongs to the demo's own words.
-        with (demo.plan.directory / "demo.log").open("ab") as log:
-            for command in commands:  # each is known at once: an interrupt here must find it
+        with (demo.plan.directory / "demo.log").open("ab") as log, _interrupts_held_back():
+            for command in commands:
                 process = subprocess.Popen(  # noqa: S603 - our own modules
                     command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment()
                 )
                 processes.append(process)
         _wait(demo, processes)
+        _wait_for_records(demo, processes)
         yield processes
     finally:
         _end(processes)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait: in the midst of starting a process they would leave one that nobody knows."""
+    held: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: held.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _environment() -> dict[str, str]:
@@ -56,13 +78,13 @@ def _environment() -> dict[str, str]:
 
 
 def _wait(demo: Demo, processes: list[subprocess.Popen[bytes]]) -> None:
+    """Until every server answers."""
     deadline = time.monotonic() + _START_SECONDS
     waiting = [f"{demo.plan.issuer}/readyz", demo.plan.insurer_url]
+    if demo.plan.hospital_port is not None:
+        waiting.append(demo.plan.hospital_url)
     while waiting:
-        if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
-            raise DemoRefusedError(
-                "A process of the demo did not start", f"Look into {demo.plan.directory / 'demo.log'}"
-            )
+        _require_running(demo, processes, deadline)
         try:
             if httpx.get(waiting[0], timeout=2).is_success:
                 waiting.pop(0)
@@ -70,6 +92,28 @@ def _wait(demo: Demo, processes: list[subprocess.Popen[bytes]]) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.1)
+
+
+def _wait_for_records(demo: Demo, processes: list[subprocess.Popen[bytes]]) -> None:
+    """Until the worker has asked the hospital for everybody's records, and has them."""
+    deadline = time.monotonic() + _START_SECONDS
+    database = Database(demo.plan.database_url, pool_size=1)
+    try:
+        while True:
+            with database.read() as session:
+                if not never_completed(session):
+                    return
+            _require_running(demo, processes, deadline)
+            time.sleep(0.1)
+    finally:
+        database.close()
+
+
+def _require_running(demo: Demo, processes: list[subprocess.Popen[bytes]], deadline: float) -> None:
+    if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
+        raise DemoRefusedError(
+            "A process of the demo did not start", f"Look into {demo.plan.directory / 'demo.log'}"
+        )
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

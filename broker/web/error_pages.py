@@ -35,6 +35,8 @@ def _explain(words: Words, status: int, code: str) -> _Explanation:
             return _wrong_role(words)
         case "foreign_form" | "bad_form":
             return _foreign_form(words)
+        case "no_holder":
+            return _no_holder(words)
         case "unfinished":
             return _unfinished(words)
         case "linking_closed" | "already_linked":
@@ -55,6 +57,15 @@ def _request_gone(words: Words) -> _Explanation:
             'See "Where my data goes" for what you have agreed to. For a new request, '
             "go back to the organisation that sent you here."
         ),
+    )
+
+
+def _no_holder(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("No source is linked yet"),
+        words.gettext("The request asks for records from your linked sources, and there is none."),
+        words.gettext("Your data is safe. Nothing was agreed to and nothing was sent."),
+        words.gettext("Link a source first, then open the request again."),
     )
 
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.responses import RedirectResponse, Response
 
+from broker.web import coverage
 from broker.web.auditor import events
 from broker.web.citizen import consent, consents, home, receipt, sources
 from broker.web.csrf import read_own_form
@@ -17,7 +18,7 @@ def web_router() -> APIRouter:
     router.add_api_route("/", show_root, methods=["GET"], name="root")
     router.add_api_route("/static/{hashed_name}", show_static, methods=["GET"], name="static")
     for language in LANGUAGES:
-        for pages in (signin, home, consent, consents, receipt, sources, events):
+        for pages in (signin, coverage, home, consent, consents, receipt, sources, events):
             router.include_router(pages.router, prefix=f"/{language}", dependencies=[Depends(read_own_form)])
     return router
 
@@ -25,6 +26,7 @@ def web_router() -> APIRouter:
 def install_pages(app: FastAPI) -> None:
     """Read templates, texts and static files, and put the pages on an app."""
     app.state.pages = Pages.load()
+    app.state.coverage_pace = coverage.new_pace()
     app.include_router(web_router())
 
 

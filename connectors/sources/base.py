@@ -86,7 +86,8 @@ class ExportSource:
     """A holder's export format: how to know it, and the tables that map it.
 
     `check_header` names what is wrong with a mapped header. `assemble` makes of a mapped header and a
-    mapped line whose record it is, and the record.
+    mapped line whose record it is, and the record. `institution_no` is the number (HIRA) of the one
+    medical institution that it reads, if it is one.
     """
 
     format: str
@@ -97,6 +98,7 @@ class ExportSource:
     table: Table
     check_header: Callable[[Mapping[str, Any]], list[Fault]]
     assemble: Assemble
+    institution_no: str | None = None
 
     def read_header(self, path: Path) -> Header:
         """Check the first line of the export. Raises SourceRefusedError with everything that is wrong."""

@@ -52,6 +52,15 @@ def sources_of(holder_id: str, record_types: Collection[str]) -> tuple[ExportSou
     )
 
 
+def institutions() -> dict[str, str]:
+    """The holder of each medical institution that we can read, by institution number (HIRA)."""
+    known = [
+        *((source.institution_no, source.holder_id) for source in export_sources()),
+        *((source.institution_no, source.holder_id) for source in csv_sources()),
+    ]
+    return {number: holder_id for number, holder_id in known if number is not None}
+
+
 def source_of(path: Path) -> Source:
     """The source that a file says it is from. Raises SourceRefusedError."""
     if path.suffix.lower() == ".csv":

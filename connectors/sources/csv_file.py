@@ -54,6 +54,13 @@ class CsvSource:
     known_by: tuple[str, str]
     person: Mapping[str, str]
 
+    @property
+    def institution_no(self) -> str | None:
+        """The number (HIRA) of the medical institution that it reads, if it is one."""
+        institution = self.constants.get("institution", {})
+        number: str | None = institution.get("hira_code")
+        return number
+
     @classmethod
     def load(cls, name: str) -> "CsvSource":
         """Read a mapping file of this package."""

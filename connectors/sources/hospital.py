@@ -105,6 +105,7 @@ def hospital_source(holder_id: str, hira_code: str) -> ExportSource:
         table=_BILL,
         check_header=only_of(hira_code),
         assemble=_assemble,
+        institution_no=hira_code,
     )
 
 

@@ -145,6 +145,7 @@ def _source(
         table=table,
         check_header=only_of(hira_code),
         assemble=_assemble,
+        institution_no=hira_code,
     )
 
 

@@ -55,6 +55,7 @@ def pharmacy_source(holder_id: str, hira_code: str) -> ExportSource:
         table=_BILL,
         check_header=only_of(hira_code),
         assemble=_assemble,
+        institution_no=hira_code,
     )
 
 

@@ -85,7 +85,8 @@ def test_every_page_of_the_citizen(page: Page, lived_in: Stage) -> None:
 
 
 def test_pages_for_everybody_and_for_auditors(page: Page, lived_in: Stage) -> None:
-    assert check(page, lived_in, "/signin") == []
+    for path in ("/signin", "/coverage", "/coverage?q=11100079", "/coverage?q=nowhere", "/coverage?q=x"):
+        assert check(page, lived_in, path) == []
     sign_in(page, lived_in, "auditor-1")
     assert check(page, lived_in, "/audit") == []
 

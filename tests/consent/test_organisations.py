@@ -9,6 +9,7 @@ from consent.errors import UnknownOrganisationError
 from consent.models import Organisation
 from consent.organisations import (
     OrganisationStatus,
+    find_holders,
     organisations,
     register,
     require_holders,
@@ -104,3 +105,48 @@ def test_organisations_are_listed_by_id(office: Office) -> None:
         assert [row.organisation_id for row in organisations(session)] == sorted(
             [HOSPITAL, REGISTER, RECIPIENT]
         )
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        ("", [HOSPITAL, REGISTER]),
+        ("%", []),
+        ("a_l", []),
+        ("한빛손해보험", []),
+        ("104-81-00001", []),
+        ("220-82", []),
+        ("한빛", [HOSPITAL]),
+        ("\u1112\u1161\u11ab\u1107\u1175\u11be", [HOSPITAL]),  # the same, its letters apart
+        ("HOSPITAL", [HOSPITAL]),
+        ("seoulhanbit", [HOSPITAL]),
+        ("2208210073", [HOSPITAL]),
+        ("220-82-10073", [HOSPITAL]),
+        ("e", [REGISTER, HOSPITAL]),
+    ],
+)
+def test_holders_are_found_by_part_of_a_name_or_by_a_whole_number(
+    office: Office, words: str, ids: list[str]
+) -> None:
+    with office.installation.data.read() as session:
+        found = find_holders(session, words, limit=10)
+    assert sorted(holder.organisation_id for holder in found) == sorted(ids)
+
+
+def test_holders_are_found_by_id_and_active_ones_come_first(office: Office) -> None:
+    def find(words: str, *holder_ids: str, limit: int = 10) -> list[tuple[str, bool]]:
+        with office.installation.data.read() as session:
+            found = find_holders(session, words, holder_ids=holder_ids, limit=limit)
+        return [(holder.organisation_id, holder.is_active) for holder in found]
+
+    assert find("nothing", REGISTER) == [(REGISTER, True)]
+    assert find("nothing", RECIPIENT) == []
+    stop(office, REGISTER)
+    assert find("e") == [(HOSPITAL, True), (REGISTER, False)]
+    assert find("e", limit=1) == [(HOSPITAL, True)]
+
+
+def test_a_found_holder_has_a_name_in_each_language(office: Office) -> None:
+    with office.installation.data.read() as session:
+        (holder,) = find_holders(session, "Seoul", limit=2)
+    assert (holder.name("ko"), holder.name("en")) == ("서울한빛병원", "Seoul Hanbit Hospital")

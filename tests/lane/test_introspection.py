@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -155,8 +156,8 @@ def test_no_inquiry_that_begins_after_a_withdrawal_is_told_active(world: World) 
         ]
         for thread in threads:
             thread.start()
-        while len(early) < 6:
-            pass
+        while len(early) < 6 and any(thread.is_alive() for thread in threads):
+            time.sleep(0.005)
         world.office.withdraw(granted.grant_id)
         withdrawn.set()
         for thread in threads:

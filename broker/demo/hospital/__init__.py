@@ -1,1 +1,1 @@
-"""The demo hospital: a holder as a process of its own, with own keys and store; it speaks HTTP to the broker."""
+"""The demo hospital: a holder as a process of its own, which knows the broker by HTTP only."""

@@ -52,13 +52,13 @@ class _Site:
         name = escape(self._configuration.name)
         page = (
             f'<!doctype html><html lang="ko"><meta charset="utf-8"><title>{name}</title>'
-            f"<h1>{name}</h1><p>데모 병원입니다. 중계기관의 전송 요구를 받아 환자가 동의한 진료비 자료를 보냅니다.</p>"
+            f"<h1>{name}</h1><p>데모 병원입니다. 환자가 동의한 진료비 자료를 중계기관에 보냅니다.</p>"
             '<p lang="en">A demo hospital: it answers transmission requests of the broker.</p></html>'
         )
         return HTMLResponse(page, headers=_SECURITY)
 
     async def transmit(self, request: Request) -> Response:
-        """One page of a patient's bills, or a legal ground."""
+        """One page of a patient's documents, or a legal ground."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
             return JSONResponse({"error": "wrong media type"}, status_code=415)
         body = await _body(request)
@@ -68,14 +68,19 @@ class _Site:
         return JSONResponse(answered.body, status_code=answered.status, headers={"Cache-Control": "no-store"})
 
     async def list_visits(self, request: Request) -> Response:
-        """Every bill: number, patient, and whether the broker has it."""
+        """Every document: format, number, patient, and whether the broker has answered for it."""
         if not self._is_staff(request):
             return _staff_only()
-        bills = await run_in_threadpool(self._store.bills)
+        documents = await run_in_threadpool(self._store.documents)
         return JSONResponse(
             [
-                {"bill_no": bill.bill_no, "patient_no": bill.patient_no, "is_pushed": bill.is_pushed}
-                for bill in bills
+                {
+                    "format": one.format,
+                    "number": one.number,
+                    "patient_no": one.patient_no,
+                    "is_pushed": one.is_pushed,
+                }
+                for one in documents
             ]
         )
 

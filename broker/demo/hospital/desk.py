@@ -1,8 +1,8 @@
-"""The records desk: checks each transmission request, and answers a page or one of the eleven legal grounds."""
+"""The records desk: checks each transmission request; answers a page, or one of the eleven legal grounds."""
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -11,14 +11,20 @@ from typing import Any, Final
 import orjson
 
 from broker.demo.hospital.configuration import Configuration
-from broker.demo.hospital.store import Store
+from broker.demo.hospital.store import Store, of_one_format
 from connectors.errors import OutboundError, TransmissionRefusedError
 from connectors.http import OutboundClient
+from connectors.sources.catalog import export_sources
+from connectors.sources.demo_documents import detail, prescriptions
 from connectors.sources.demo_hospital import new_visit
-from connectors.sources.demo_people import DEMO_PEOPLE
+from connectors.sources.demo_people import DEMO_PEOPLE, DemoPerson
 from connectors.sources.transmission import REPEATED, UNKNOWN_PERSON, PageWish, Received, read_transmission
 
-_RECORD_TYPE: Final = "health.medical_bill"
+_BILL, _DETAIL, _PRESCRIPTION = (
+    "health.medical_bill",
+    "health.medical_bill_detail",
+    "health.prescription",
+)
 _NOT_SPECIFIC: Final = "REQUEST_NOT_SPECIFIC"
 _CURSOR: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,15})")
 _KEYS_LAST: Final = timedelta(minutes=5)
@@ -67,9 +73,15 @@ class Desk:
         self._store = store
         self._keys = keys
         self._clock = clock
+        self._visits = threading.Lock()
+        self._formats = {
+            source.record_type: source.format
+            for source in export_sources()
+            if source.holder_id == configuration.holder_id
+        }
 
     def answer(self, token: str) -> Answered:
-        """Answer one request: 200 with a page, 403 with a legal ground, 410 for a cursor that leads nowhere."""
+        """Answer a request: 200 with a page, 403 with a legal ground, 410 for a cursor that leads nowhere."""
         now = self._clock()
         try:
             received = self._received(token, now)
@@ -78,20 +90,28 @@ class Desk:
             return Answered(_FORBIDDEN, {"refusal": refused.reason})
         except (OutboundError, ValueError):
             return Answered(_UNAVAILABLE, {"error": "the broker's keys cannot be had"})
-        transmission = received.transmission
+        transmission, formats = received.transmission, self._formats_of(received)
         if transmission.cycle is not None:
-            self._store.begin_transmission(transmission.number, transmission.until)
-        return self._page(transmission.number, received.wish)
+            self._store.begin_transmission(transmission.number, formats, transmission.until)
+        return self._page(transmission.number, formats, received.wish)
 
     def add_visit(self, patient_no: str) -> str | None:
-        """A new visit of today and its bill; answers its number, or None for a number of nobody."""
+        """A visit of today: bill, details, perhaps a prescription. The bill's number; None for a stranger."""
         person = next((one for one in DEMO_PEOPLE if one.patient_no == patient_no), None)
         if person is None:
             return None
-        ordinal = 1 + sum(bill.patient_no == patient_no for bill in self._store.bills())
+        with self._visits:  # numbers are counted: one visit after the other
+            return self._add_visit(person)
+
+    def _add_visit(self, person: DemoPerson) -> str:
+        bills = [one for one in self._store.documents() if one.format == self._formats[_BILL]]
+        ordinal = 1 + sum(one.patient_no == person.patient_no for one in bills)
         today = (self._clock() + timedelta(hours=9)).date()  # Korean time
         bill = new_visit(Random(), person, ordinal, today)  # noqa: S311 - an invented visit
-        self._store.put(bill)
+        seed = len(bills)
+        documents = [(_BILL, bill), (_DETAIL, detail(bill, seed))]
+        documents += [(_PRESCRIPTION, one) for one in prescriptions([bill], seed)]
+        self._store.put([(self._formats[record_type], body) for record_type, body in documents])
         return str(bill["RCPT_NO"])
 
     def _received(self, token: str, now: datetime) -> Received:
@@ -112,7 +132,7 @@ class Desk:
         transmission = received.transmission
         if not self._store.take_request(received.jti, received.expires_at, now):
             raise TransmissionRefusedError(REPEATED, "the request was here before")
-        if _RECORD_TYPE not in transmission.record_types:
+        if not self._formats_of(received):
             raise TransmissionRefusedError(_NOT_SPECIFIC, "nothing of what is asked for is here")
         patient = self._store.patient(transmission.number)
         if patient is None:
@@ -120,20 +140,27 @@ class Desk:
         if patient.refusal is not None:
             raise TransmissionRefusedError(patient.refusal, "the staff have decided so")
 
-    def _page(self, patient_no: str, wish: PageWish) -> Answered:
+    def _formats_of(self, received: Received) -> list[str]:
+        """The hospital's formats of what is asked for and here."""
+        wanted = received.transmission.record_types
+        return [self._formats[record_type] for record_type in wanted if record_type in self._formats]
+
+    def _page(self, patient_no: str, formats: Collection[str], wish: PageWish) -> Answered:
         mark, after = self._store.newest_change(), wish.since
         if wish.cursor is not None:
             found = _CURSOR.fullmatch(wish.cursor)
             if found is None:
                 return Answered(_GONE, {"error": "unknown cursor"})
             mark, after = int(found[1]), int(found[2])
-        bills = self._store.changed(patient_no, after=after, until=mark, limit=wish.limit + 1)
-        shown, has_more = bills[: wish.limit], len(bills) > wish.limit
+        waiting = self._store.changed(patient_no, formats, after=after, until=mark)
+        shown = of_one_format(waiting)[: wish.limit]
+        document_format = shown[0].format if shown else next(iter(formats))
+        has_more = len(shown) < len(waiting)
         return Answered(
             _OK,
             {
-                "header": self._store.header(),
-                "records": [bill.body for bill in shown],
+                "header": self._store.header(document_format),
+                "records": [one.body for one in shown],
                 "next_cursor": f"{mark}.{shown[-1].change}" if has_more else None,
                 "search_timestamp": mark,
             },

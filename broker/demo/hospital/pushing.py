@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import orjson
 
 from broker.demo.hospital.configuration import Configuration
-from broker.demo.hospital.store import Bill, Store
+from broker.demo.hospital.store import Document, Store
 from connectors.errors import OutboundError
 from connectors.http import OutboundClient
 from vault.jose import Jwk, public_jwk, sign_with_jwk
@@ -69,11 +69,12 @@ class Pusher:
                 pause = _PAUSE_SECONDS
 
     def push_once(self) -> int:
-        """Push a batch; how many bills the broker has now. Raises OutboundError, PushRefusedError."""
-        bills = self._store.to_push(self._clock(), _BATCH)
-        if not bills:
+        """Push a batch; how many documents the broker has of it. Raises OutboundError, PushRefusedError."""
+        documents = self._store.to_push(self._clock(), _BATCH)
+        if not documents:
             return 0
-        body = orjson.dumps({"header": self._store.header(), "records": [bill.body for bill in bills]})
+        header = self._store.header(documents[0].format)
+        body = orjson.dumps({"header": header, "records": [one.body for one in documents]})
         token = self._token()
         headers = {
             "Authorization": f"DPoP {token}",
@@ -81,18 +82,18 @@ class Pusher:
             "Content-Type": "application/json",
         }
         answer = self._send(_PATH, headers, body)
-        self._settle(bills, answer["results"])
-        return len(bills)
+        self._settle(documents, answer["results"])
+        return len(documents)
 
-    def _settle(self, bills: Sequence[Bill], results: Sequence[Mapping[str, Any]]) -> None:
-        """Whatever became of a bill, the broker has answered for it. Nobody's number is sent no more."""
-        self._store.mark_pushed(bills)
-        for bill, result in zip(bills, results, strict=True):
+    def _settle(self, documents: Sequence[Document], results: Sequence[Mapping[str, Any]]) -> None:
+        """Whatever became of them, the broker has answered. For a number of nobody nothing goes again."""
+        self._store.mark_pushed(documents)
+        for document, result in zip(documents, results, strict=True):
             rules = [fault["rule"] for fault in result["faults"]]
             if "person_not_linked" in rules:
-                self._store.end_transmission(bill.patient_no)
+                self._store.end_transmission(document.patient_no)
             if rules:
-                _log.warning("a bill was %s: %s", result["outcome"], ", ".join(rules))
+                _log.warning("a document was %s: %s", result["outcome"], ", ".join(rules))
 
     def _token(self) -> str:
         form = {

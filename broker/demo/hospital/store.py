@@ -1,32 +1,38 @@
-"""The hospital's own store: patients, their bills in the order in which they changed, and who asked for them."""
+"""The hospital's own store: patients, their documents in the order of changes, and who wants what is new."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS header (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS header (format TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS patient (patient_no TEXT PRIMARY KEY, refusal TEXT);
-CREATE TABLE IF NOT EXISTS bill (
-    bill_no TEXT PRIMARY KEY, patient_no TEXT NOT NULL REFERENCES patient,
-    body TEXT NOT NULL, change INTEGER UNIQUE NOT NULL, is_pushed INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS document (
+    format TEXT NOT NULL REFERENCES header, number TEXT NOT NULL, patient_no TEXT NOT NULL REFERENCES patient,
+    body TEXT NOT NULL, change INTEGER UNIQUE NOT NULL, is_pushed INTEGER NOT NULL,
+    PRIMARY KEY (format, number)
 );
-CREATE TABLE IF NOT EXISTS transmission (patient_no TEXT PRIMARY KEY REFERENCES patient, until INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS transmission (
+    patient_no TEXT NOT NULL REFERENCES patient, format TEXT NOT NULL, until INTEGER NOT NULL,
+    PRIMARY KEY (patient_no, format)
+);
 CREATE TABLE IF NOT EXISTS seen_request (jti TEXT PRIMARY KEY, expires_at INTEGER NOT NULL);
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
-    """One bill in the hospital's own field names; `change` is its place in the order of changes."""
+class Document:
+    """A bill or the like in the hospital's own field names; `change` is its place in the order of changes."""
 
-    bill_no: str
+    format: str
+    number: str
     patient_no: str = field(repr=False)
     body: dict[str, Any] = field(repr=False)
     change: int
@@ -49,29 +55,34 @@ class Store:
         with self._transaction() as connection:
             connection.executescript(_SCHEMA)
 
-    def load(self, header: Mapping[str, Any], bills: Iterable[Mapping[str, Any]]) -> None:
-        """Take over an export of the hospital's system. Its bills are there to be asked for, not to be pushed."""
+    def load(self, header: Mapping[str, Any], documents: Iterable[Mapping[str, Any]]) -> None:
+        """Take over an export of the hospital's system. What is in it is asked for, not pushed."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO header VALUES (1, ?)", (_json(header),))
-            for bill in bills:
-                _put(connection, bill, is_pushed=True)
+            connection.execute(
+                "INSERT OR REPLACE INTO header VALUES (?, ?)", (header["format"], _json(header))
+            )
+            for body in documents:
+                _put(connection, header["format"], body, is_pushed=True)
 
-    def header(self) -> dict[str, Any]:
-        """What stands above every export and every page."""
+    def header(self, document_format: str) -> dict[str, Any]:
+        """What stands above every export and every page of a format."""
         with self._transaction() as connection:
-            (body,) = connection.execute("SELECT body FROM header").fetchone()
+            (body,) = connection.execute(
+                "SELECT body FROM header WHERE format = ?", (document_format,)
+            ).fetchone()
             header: dict[str, Any] = orjson.loads(body)
             return header
 
-    def put(self, bill: Mapping[str, Any]) -> None:
-        """A new bill, or a corrected one under its old number: it changes now, and is to be pushed."""
+    def put(self, documents: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """New documents, or corrected ones under their old numbers, each with its format: to be pushed."""
         with self._transaction() as connection:
-            _put(connection, bill, is_pushed=False)
+            for document_format, body in documents:
+                _put(connection, document_format, body, is_pushed=False)
 
-    def bills(self) -> list[Bill]:
-        """Every bill, in the order of changes."""
+    def documents(self) -> list[Document]:
+        """Everything, in the order of changes."""
         with self._transaction() as connection:
-            return [_bill(row) for row in connection.execute("SELECT * FROM bill ORDER BY change")]
+            return [_document(row) for row in connection.execute("SELECT * FROM document ORDER BY change")]
 
     def patient(self, patient_no: str) -> Patient | None:
         """Whoever has this number."""
@@ -96,11 +107,12 @@ class Store:
             )
             return inserted.rowcount == 1
 
-    def begin_transmission(self, patient_no: str, until: datetime) -> None:
-        """The patient wants what is new to be sent by itself, until then."""
+    def begin_transmission(self, patient_no: str, formats: Collection[str], until: datetime) -> None:
+        """The patient wants what is new in these formats to be sent by itself, until then."""
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO transmission VALUES (?, ?)", (patient_no, int(until.timestamp()))
+            connection.executemany(
+                "INSERT OR REPLACE INTO transmission VALUES (?, ?, ?)",
+                [(patient_no, one, int(until.timestamp())) for one in formats],
             )
 
     def end_transmission(self, patient_no: str) -> None:
@@ -111,34 +123,34 @@ class Store:
     def newest_change(self) -> int:
         """The mark of everything that has changed so far."""
         with self._transaction() as connection:
-            return int(connection.execute("SELECT coalesce(max(change), 0) FROM bill").fetchone()[0])
+            return int(connection.execute("SELECT coalesce(max(change), 0) FROM document").fetchone()[0])
 
-    def changed(self, patient_no: str, *, after: int, until: int, limit: int) -> list[Bill]:
-        """A patient's bills that changed after one mark and up to another."""
+    def changed(self, patient_no: str, formats: Collection[str], *, after: int, until: int) -> list[Document]:
+        """A patient's documents that changed after one mark and up to another."""
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT * FROM bill WHERE patient_no = ? AND change > ? AND change <= ? "
-                "ORDER BY change LIMIT ?",
-                (patient_no, after, until, limit),
+                "SELECT * FROM document WHERE patient_no = ? AND change > ? AND change <= ? ORDER BY change",
+                (patient_no, after, until),
             )
-            return [_bill(row) for row in rows]
+            return [_document(row) for row in rows if row["format"] in formats]
 
-    def to_push(self, now: datetime, limit: int) -> list[Bill]:
-        """What is to be sent by itself, since its patient wants that and nothing stands against it."""
+    def to_push(self, now: datetime, limit: int) -> list[Document]:
+        """What is to be sent by itself next, all of one format: wanted, and nothing stands against it."""
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT bill.* FROM bill JOIN transmission USING (patient_no) JOIN patient USING (patient_no) "
+                "SELECT document.* FROM document JOIN transmission USING (patient_no, format) "
+                "JOIN patient USING (patient_no) "
                 "WHERE is_pushed = 0 AND until > ? AND refusal IS NULL ORDER BY change LIMIT ?",
                 (int(now.timestamp()), limit),
             )
-            return [_bill(row) for row in rows]
+            return of_one_format([_document(row) for row in rows])
 
-    def mark_pushed(self, bills: Sequence[Bill]) -> None:
+    def mark_pushed(self, documents: Sequence[Document]) -> None:
         """The broker has them. One that was corrected in the meantime is sent again."""
         with self._transaction() as connection:
             connection.executemany(
-                "UPDATE bill SET is_pushed = 1 WHERE bill_no = ? AND change = ?",
-                [(bill.bill_no, bill.change) for bill in bills],
+                "UPDATE document SET is_pushed = 1 WHERE format = ? AND number = ? AND change = ?",
+                [(one.format, one.number, one.change) for one in documents],
             )
 
     @contextmanager
@@ -155,17 +167,27 @@ class Store:
             connection.close()
 
 
-def _put(connection: sqlite3.Connection, bill: Mapping[str, Any], *, is_pushed: bool) -> None:
-    connection.execute("INSERT OR IGNORE INTO patient (patient_no) VALUES (?)", (bill["PT_NO"],))
+def of_one_format(documents: Sequence[Document]) -> list[Document]:
+    """The first ones that have one format: a page and a push have one header."""
+    return list(takewhile(lambda one: one.format == documents[0].format, documents))
+
+
+def _put(
+    connection: sqlite3.Connection, document_format: str, body: Mapping[str, Any], *, is_pushed: bool
+) -> None:
+    number = body["RX_NO"] if "RX_NO" in body else body["RCPT_NO"]
+    connection.execute("INSERT OR IGNORE INTO patient (patient_no) VALUES (?)", (body["PT_NO"],))
     connection.execute(
-        "INSERT OR REPLACE INTO bill VALUES (?, ?, ?, (SELECT coalesce(max(change), 0) + 1 FROM bill), ?)",
-        (bill["RCPT_NO"], bill["PT_NO"], _json(bill), int(is_pushed)),
+        "INSERT OR REPLACE INTO document "
+        "VALUES (?, ?, ?, ?, (SELECT coalesce(max(change), 0) + 1 FROM document), ?)",
+        (document_format, number, body["PT_NO"], _json(body), int(is_pushed)),
     )
 
 
-def _bill(row: sqlite3.Row) -> Bill:
-    return Bill(
-        bill_no=row["bill_no"],
+def _document(row: sqlite3.Row) -> Document:
+    return Document(
+        format=row["format"],
+        number=row["number"],
         patient_no=row["patient_no"],
         body=orjson.loads(row["body"]),
         change=row["change"],

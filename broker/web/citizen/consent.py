@@ -81,6 +81,7 @@ def _consent_page(
         notice=opened.purpose.notice.in_language(page.language),
         notice_revision=opened.purpose.notice.revision,
         notice_digest=opened.purpose.notice_digest(page.language).hex(),
+        holder_ids=desk.reader.holder_ids(terms),
         ticked=ticked,
         has_changed=has_changed,
     )
@@ -91,4 +92,4 @@ def _choice(form: FormData, language: Language) -> Choice:
         notice_digest = bytes.fromhex(form.one("notice") or "")
     except ValueError as error:
         raise BadChoiceError from error
-    return Choice(frozenset(form.all("item")), notice_digest, language)
+    return Choice(frozenset(form.all("item")), notice_digest, language, frozenset(form.all("holder")))

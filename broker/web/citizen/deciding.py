@@ -33,11 +33,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the form said: the optional items that were ticked, and the digest of the text that was read."""
+    """What the form said: optional items that were ticked, digest of the text, and holders that were shown."""
 
     ticked: frozenset[str]
     notice_digest: bytes
     language: Language
+    holders: frozenset[str]
 
 
 def open_request(desk: Desk, interaction_id: str, language: Language) -> Opened:
@@ -84,6 +85,7 @@ def allow(desk: Desk, opened: Opened, choice: Choice) -> str:
         granted=choice.ticked | required,
         notice_digest=choice.notice_digest,
         language=choice.language,
+        holders=choice.holders,
     )
     try:
         given = lifecycle.give(

@@ -51,6 +51,10 @@ class Reader:
             catalogue=self.installation.catalogue,
         )
 
+    def holder_ids(self, terms: Terms) -> list[str]:
+        """The ids of the holders that the page names: agreeing agrees to these and no others."""
+        return [holder.organisation_id for holder in self._holders(terms)]
+
     def _holders(self, terms: Terms) -> list[Party]:
         """The holders that the terms name, or every linked one."""
         if terms.holders is None:

@@ -1,4 +1,4 @@
-"""What belongs to bills: detailed bills, prescriptions, pharmacy bills. Faults first, then the demo's story."""
+"""What belongs to bills: detailed bills, prescriptions, pharmacy bills. Faults first, then the demo."""
 
 import json
 from collections.abc import Callable

@@ -327,16 +327,33 @@ def test_the_purpose_asks_for_fields_that_exist_and_speaks_both_languages() -> N
     assert declared["code"] == "insurance.indemnity_claim"
     for item in declared["items"]:
         assert set(item["fields"]) <= set(CATALOGUE.get(item["record_type"]).fields)
-        assert item["modes"] == ["fields", "document"]
+        # A document discloses every field: it may be asked for where every field may.
+        is_whole = set(item["fields"]) == set(CATALOGUE.get(item["record_type"]).fields)
+        assert item["modes"] == ["fields", "document"] or item["modes"] == ["fields"]
+        assert is_whole or "document" not in item["modes"]
     texts = [declared["name"], declared["text"], declared["refusal_effect"]]
     assert all(set(text) == {"ko", "en"} for text in texts)
     assert declared["notice"]["ko"]
     assert declared["notice"]["en"]
 
 
+def test_only_bill_and_policy_are_needed_for_the_purpose() -> None:
+    needed = {item["record_type"] for item in purpose()["items"] if item["required"]}
+    assert needed == {"health.medical_bill", "insurance.indemnity_policy"}
+
+
 def test_the_purpose_covers_what_the_calculation_reads() -> None:
+    def shaped(record_type: str) -> dict[str, Any]:
+        whole = dict(CATALOGUE.get(record_type).example)
+        return {name: value for name, value in whole.items() if name in fields[record_type]}
+
     fields = {item["record_type"]: set(item["fields"]) for item in purpose()["items"]}
-    granted = {name: value for name, value in POLICY.items() if name in fields["insurance.indemnity_policy"]}
-    whole = dict(CATALOGUE.get("health.medical_bill").example)
-    shaped = {name: value for name, value in whole.items() if name in fields["health.medical_bill"]}
-    assert compute(granted, [shaped]).status == "approved"
+    claim = compute(
+        shaped("insurance.indemnity_policy"),
+        [shaped("health.medical_bill")],
+        details=[shaped("health.medical_bill_detail")],
+        prescriptions=[shaped("health.prescription")],
+        pharmacy_bills=[shaped("health.pharmacy_bill")],
+    )
+    # The catalogue's examples are of one visit: with its drugs 49,600 won covered and 82,000 won not.
+    assert (claim.status, claim.payable) == ("approved", 29_600 + 52_000)

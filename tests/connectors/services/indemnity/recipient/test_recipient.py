@@ -345,16 +345,3 @@ def test_without_a_configuration_it_says_how_it_is_called(capsys: pytest.Capture
     assert "usage:" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError):
         main(["recipient", "nowhere.json"])
-
-
-def test_an_answer_that_another_browser_brings_is_refused(insurer: Insurer) -> None:
-    """RFC 9700 section 4.7: whoever is made to bring somebody else's answer gets nothing from it."""
-    address = insurer.http.post("/cases", follow_redirects=False).headers["location"]
-    came = insurer.person_says("allow", address)
-    own_cookies = dict(insurer.http.cookies)
-    insurer.http.cookies.clear()
-    refused = insurer.comes_back(came)
-    assert refused.status_code == 400
-    assert "/token" not in insurer.wire.asked
-    insurer.http.cookies.update(own_cookies)
-    assert insurer.comes_back(came).status_code == 200
