@@ -56,11 +56,15 @@ class NewLink:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One record from a holder, in our schema. `natural_key` is the holder's own name for it."""
+    """One record from a holder, in our schema. `natural_key` is the holder's own name for it.
+
+    `as_of` is the day (ISO) on which the holder said so, such as the day of an export.
+    """
 
     record_type: str
     natural_key: str
     data: Mapping[str, Any]
+    as_of: str | None = None
 
 
 def add_subject(work: Work, keyring: Keyring, now: datetime) -> str:
@@ -158,8 +162,9 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
     """Put what arrived through one link into the vault; one event for all that is new in it.
 
     The data has been validated. The same arrival again changes nothing; a changed one becomes a
-    version. Raises UnknownOrganisationError for a holder that is suspended, NotLinkedError for a record type that the collection consent does not cover, and
-    after the link has ended: it is read again under a lock that an unlinking waits for.
+    version, unless the holder has said something newer already. Raises UnknownOrganisationError for a
+    holder that is suspended, NotLinkedError for a record type that the collection consent does not
+    cover, and after the link has ended: it is read again under a lock that an unlinking waits for.
     """
     row = work.session.exec(
         select(SourceLink)
@@ -174,7 +179,7 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
         if row.ended_at is not None or row.valid_until <= now or arrival.record_type not in covered:
             raise NotLinkedError
         results.append(_put(work, keyring, catalogue, row, arrival=arrival, now=now))
-    changed = [result for result in results if result.outcome != "unchanged"]
+    changed = [result for result in results if result.outcome in {"added", "corrected"}]
     if changed:
         stored: list[list[str | int]] = [
             [result.record_id, result.version, _digest(work, result)] for result in changed
@@ -223,6 +228,7 @@ def _put(  # noqa: PLR0913 - as `collect`, for one arrival
         source_key=keyring.index("record.source", name),
         content_key=keyring.index("record.content", name + content),
         data=arrival.data,
+        as_of=arrival.as_of,
     )
     return put(work.session, key, draft, now)
 

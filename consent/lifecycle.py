@@ -126,9 +126,10 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
     holders = _holders(work, consent.subject_id, terms, now)
     if not holders:
         raise NoHolderError
-    if terms.holders is None and signature.holders != frozenset(holders):
-        raise NoticeChangedError
-    terms = terms.model_copy(update={"holders": tuple(holders)})
+    if terms.holders is None:
+        if signature.holders != frozenset(holders):
+            raise NoticeChangedError
+        terms = terms.model_copy(update={"holders": tuple(holders)})
     compartments = [
         keyring.compartment_id(consent.subject_id, holder, item.record_type)
         for item in terms.items

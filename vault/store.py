@@ -20,7 +20,7 @@ from vault.insert import insert_if_absent
 from vault.schema import Instant, Row, random_id
 from vault.seal import SealingKey, context_of, open_sealed, seal
 
-Outcome = Literal["added", "corrected", "unchanged"]
+Outcome = Literal["added", "corrected", "unchanged", "outdated"]
 
 
 class Record(Row, table=True):
@@ -42,7 +42,10 @@ class Record(Row, table=True):
 
 
 class RecordVersion(Row, table=True):
-    """One sealed version of a record. Never changed: a correction is a new version."""
+    """One sealed version of a record. Never changed: a correction is a new version.
+
+    `as_of` is the day (ISO) on which its source said so, if it told one.
+    """
 
     __tablename__ = "record_version"
 
@@ -54,12 +57,16 @@ class RecordVersion(Row, table=True):
     content_key: bytes = Field(sa_type=LargeBinary)
     ciphertext: bytes = Field(sa_type=LargeBinary)
     ciphertext_digest: bytes = Field(sa_type=LargeBinary)
+    as_of: str | None = None
     received_at: datetime = Field(sa_type=Instant)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordDraft:
-    """A validated record on its way in. `source_key` and `content_key` are keyed indexes by the caller."""
+    """A validated record on its way in. `source_key` and `content_key` are keyed indexes by the caller.
+
+    `as_of` is the day (ISO) on which the source said so; None is newer than every day.
+    """
 
     subject_id: str
     compartment_id: str
@@ -69,11 +76,15 @@ class RecordDraft:
     source_key: bytes
     content_key: bytes
     data: Mapping[str, Any] = field(repr=False)
+    as_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """What became of a draft: where it is, and whether it was new."""
+    """What became of a draft: where it is, and whether it was new.
+
+    `outdated`: the source has said something newer since, and nothing was stored.
+    """
 
     record_id: str
     version: int
@@ -104,10 +115,10 @@ class SealedRecord:
 
 
 def put(session: Session, key: SealingKey, draft: RecordDraft, now: datetime) -> PutResult:
-    """Store a record under its compartment's key: added, corrected by a new version, or unchanged.
+    """Store a record under its compartment's key: added, corrected, unchanged, or outdated.
 
-    Idempotent by `source_key`. Raises SourceKeyTakenError if that key names a record of another
-    subject, compartment, holder or type.
+    An older export that is read again must not take a correction back. Idempotent by `source_key`.
+    Raises SourceKeyTakenError if that key names a record of another subject, compartment, holder or type.
     """
     record_id = random_id()
     values = {
@@ -179,12 +190,14 @@ def _correct(session: Session, key: SealingKey, draft: RecordDraft, now: datetim
     if _place(draft) != _place(record):
         raise SourceKeyTakenError(record.record_id)
     current = session.exec(
-        select(RecordVersion.content_key).where(
+        select(RecordVersion).where(
             RecordVersion.record_id == record.record_id, RecordVersion.version == record.current_version
         )
     ).one()
-    if compare_digest(current, draft.content_key):
+    if compare_digest(current.content_key, draft.content_key):
         return PutResult(record.record_id, record.current_version, "unchanged")
+    if draft.as_of is not None and current.as_of is not None and draft.as_of < current.as_of:
+        return PutResult(record.record_id, record.current_version, "outdated")
     version = record.current_version + 1
     _add_version(session, key, _identity_of(draft, record.record_id, version), draft=draft, now=now)
     session.execute(
@@ -207,6 +220,7 @@ def _add_version(
             content_key=draft.content_key,
             ciphertext=ciphertext,
             ciphertext_digest=hashlib.sha256(ciphertext).digest(),
+            as_of=draft.as_of,
             received_at=now,
         )
     )

@@ -63,12 +63,16 @@ def take_in(  # noqa: PLR0913 - where to, what came, from whom, by which way, an
             outcomes[number] = Outcome(record.place, "refused", NOT_COVERED)
     for link, numbers in collected.values():
         own = [records[number] for number in numbers]
-        arrivals = [Arrival(record.record_type, record.natural_key, record.data) for record in own]
+        arrivals = [
+            Arrival(record.record_type, record.natural_key, record.data, record.as_of) for record in own
+        ]
         results = collect(
             work, installation.keyring, installation.catalogue, link, arrivals=arrivals, now=now
         )
         for number, result in zip(numbers, results, strict=True):
-            outcomes[number] = Outcome(records[number].place, result.outcome)
+            # What the holder has said something newer than changes nothing.
+            what = "unchanged" if result.outcome == "outdated" else result.outcome
+            outcomes[number] = Outcome(records[number].place, what)
     arrived = [
         _pending(records[number], holder_id, origin)
         for _, numbers in collected.values()

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from broker.db import transaction
 from broker.installation import Installation
 from broker.jobs.arriving import Outcome, take_in
@@ -67,9 +69,10 @@ def import_files(
                 SourceFault(path.name, error.place, fault.path, fault.rule) for fault in error.faults
             ]
             continue
+        seen: dict[tuple[str, str], int] = {}
         for batch in _batches(lines):
-            records = [line for line in batch if isinstance(line, SourceRecord)]
-            report.faults += [line for line in batch if isinstance(line, SourceFault)]
+            records, faults = _sorted_out(path.name, batch, seen)
+            report.faults += faults
             with transaction(installation.data) as work:
                 outcomes = take_in(
                     work, installation, records, holder_id=source.holder_id, origin=path.name, now=now()
@@ -78,6 +81,27 @@ def import_files(
             if progress is not None:
                 progress(len(batch))
     return report
+
+
+def _sorted_out(
+    file: str, batch: Sequence[SourceRecord | SourceFault], seen: dict[tuple[str, str], int]
+) -> tuple[list[SourceRecord], list[SourceFault]]:
+    """Records and faults of a batch; a record that contradicts an earlier line of its file is a fault.
+
+    Which of the two is right, only the holder knows. `seen` holds a fingerprint for each record's name.
+    """
+    records: list[SourceRecord] = []
+    faults: list[SourceFault] = []
+    for line in batch:
+        if isinstance(line, SourceFault):
+            faults.append(line)
+            continue
+        fingerprint = hash(orjson.dumps(line.data, option=orjson.OPT_SORT_KEYS))
+        if seen.setdefault((line.person.number, line.natural_key), fingerprint) != fingerprint:
+            faults.append(SourceFault(file, line.place, "$", "contradicts_earlier_line"))
+        else:
+            records.append(line)
+    return records, faults
 
 
 def _batches(lines: Iterator[SourceRecord | SourceFault]) -> Iterator[list[SourceRecord | SourceFault]]:

@@ -32,6 +32,7 @@ from connectors.sources.catalog import sources_of
 from connectors.sources.holder_api import HolderApi, Page, Question
 from connectors.sources.transmission import PageWish, SigningKey, Transmission
 from consent.collection import COLLECTION_PURPOSE, CYCLE, RETENTION
+from consent.errors import ConsentError
 from consent.models import SourceLink
 from consent.progress import Task, Turn, due_links, fail, is_living, refuse, reject, take, turn_page
 from consent.vocabulary import RefusalReason
@@ -115,7 +116,7 @@ def sync(
                 break
             try:
                 synced = asking.sync_link(link_id)
-            except (SQLAlchemyError, VaultError) as error:
+            except (SQLAlchemyError, ConsentError, VaultError) as error:
                 # One link that cannot be opened must not stop the others; its turn comes again.
                 _log.error("link not asked for", extra={"error": type(error).__name__})
                 continue

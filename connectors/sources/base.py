@@ -29,7 +29,8 @@ class Person:
 class SourceRecord:
     """One valid record: where it stood, whose it is by the holder's words, and its data in our schema.
 
-    `natural_key` is the value by which the holder tells it from others. `doubts` refuse nothing.
+    `natural_key` is the value by which the holder tells it from others. `doubts` refuse nothing. `as_of` is
+    the day (ISO) on which the holder said so, if it told one.
     """
 
     place: str
@@ -38,6 +39,7 @@ class SourceRecord:
     natural_key: str = field(repr=False)
     data: dict[str, Any] = field(repr=False)
     doubts: tuple[Fault, ...] = ()
+    as_of: str | None = None
 
     @property
     def patient_no(self) -> str:
@@ -133,7 +135,7 @@ class ExportSource:
             return [Fault("$", "not_an_object")]
         mapped, faults = apply(self.table, raw)
         person, data = self.assemble(header.data, mapped)
-        draft = SourceRecord(place, self.record_type, person, "", data)
+        draft = SourceRecord(place, self.record_type, person, "", data, as_of=header.exported_on)
         return checked_record(draft, catalogue, faults=faults, table=self.table)
 
     def _read_lines(

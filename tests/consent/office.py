@@ -87,9 +87,14 @@ class Office:
         with self.work() as work:
             return lifecycle.request(work, self.keyring, new, self.clock())
 
-    def give(self, grant_id: str, granted: Sequence[str] = (BILL, POLICY)) -> lifecycle.Given:
+    def give(
+        self, grant_id: str, granted: Sequence[str] = (BILL, POLICY), *, holders: Sequence[str] = ()
+    ) -> lifecycle.Given:
+        """`holders` as the person was shown them, where the terms name none."""
         digest = self.purpose.notice_digest("ko")
-        signature = lifecycle.Signature(grant_id, self.subject_id, frozenset(granted), digest, "ko")
+        signature = lifecycle.Signature(
+            grant_id, self.subject_id, frozenset(granted), digest, "ko", frozenset(holders)
+        )
         return self.sign(signature)
 
     def sign(

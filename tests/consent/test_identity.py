@@ -1,5 +1,6 @@
 """Whose record it is: the number decides, name and birth date contradict, and nothing is guessed."""
 
+import unicodedata
 from datetime import timedelta
 
 import pytest
@@ -126,7 +127,7 @@ def test_another_birth_date_is_a_doubt(office: Office) -> None:
 # Without a doubt
 
 
-@pytest.mark.parametrize("name", ["김하늘", " 김 하늘 ", "김하늘", None])
+@pytest.mark.parametrize("name", [NAME, " 김 하늘 ", unicodedata.normalize("NFD", NAME), None])
 def test_the_number_and_a_name_however_it_is_written(office: Office, name: str | None) -> None:
     link_id = linked(office)
     assert answer(office, Identity("P-1", name, BORN)) == (link_id, None, True)

@@ -14,6 +14,7 @@ from sqlmodel import select
 from consent.collection import VALID_FOR, unlink
 from consent.errors import (
     InvalidTermsError,
+    NoHolderError,
     NotFoundError,
     NoticeChangedError,
     ReceiptInvalidError,
@@ -27,10 +28,11 @@ from consent.organisations import suspend
 from consent.outbox import DutyKind
 from consent.purposes import Purpose
 from consent.receipt_signature import verify_receipt
+from consent.terms import Terms
 from consent.versions import open_terms
 from consent.vocabulary import ConsentState, EventType
 from tests.consent.details import ABSENT, BILL, HOSPITAL, POLICY, REGISTER, terms_with
-from tests.consent.office import Office, at_once, consent_in
+from tests.consent.office import RECIPIENT, Office, at_once, consent_in
 from vault.errors import ErasedError
 
 STEPS: Final = ("give", "refuse", "withdraw", "fulfil", "expire")
@@ -298,7 +300,7 @@ def test_a_request_keeps_what_was_asked_and_opens_nothing(office: Office) -> Non
     assert (consent.state, consent.change_count, consent.version_number) == (ConsentState.REQUESTED, 0, 0)
     assert (consent.valid_from, consent.valid_until) == (terms.access.valid_from, terms.access.valid_until)
     assert open_terms(office.keyring, office.subject_id, asked) == terms
-    assert asked.terms_digest == terms.digest()
+    assert asked.terms_digest == keyed_digest(office, terms)
     assert asked.receipt_sealed is None
     assert office.shares(grant_id) == set()
 
@@ -321,9 +323,39 @@ def test_without_named_holders_the_linked_ones_are_shared(office: Office) -> Non
     ended = office.link(REGISTER, "1")
     with office.work() as work:
         unlink(work, office.keyring, ended, office.subject_id, office.clock())
-    given = office.agree(terms_with({"holders": ABSENT}), [BILL])
+    given = office.give(office.request(terms_with({"holders": ABSENT})), [BILL], holders=[HOSPITAL])
     expected = {(given.version_id, office.keyring.compartment_id(office.subject_id, HOSPITAL, BILL))}
     assert office.shares(given.grant_id) == compartments(office, given) == expected
+    assert given.terms.holders == (HOSPITAL,)
+
+
+@pytest.mark.parametrize("shown", [[], [HOSPITAL], [HOSPITAL, REGISTER, "another"]])
+def test_other_holders_than_were_shown_are_not_agreed_to(sqlite_office: Office, shown: list[str]) -> None:
+    sqlite_office.link(HOSPITAL, "1")
+    sqlite_office.link(REGISTER, "1")
+    grant_id = sqlite_office.request(terms_with({"holders": ABSENT}))
+    with pytest.raises(NoticeChangedError):
+        sqlite_office.give(grant_id, [BILL], holders=shown)
+    assert sqlite_office.consent(grant_id).state == ConsentState.REQUESTED
+
+
+def test_a_consent_over_nothing_is_not_given(sqlite_office: Office) -> None:
+    grant_id = sqlite_office.request(terms_with({"holders": ABSENT}))
+    with pytest.raises(NoHolderError):
+        sqlite_office.give(grant_id, [BILL])
+    assert sqlite_office.consent(grant_id).state == ConsentState.REQUESTED
+
+
+def test_a_suspended_recipient_is_not_agreed_with(sqlite_office: Office) -> None:
+    grant_id = sqlite_office.request()
+    with sqlite_office.work() as work:
+        suspend(work.session, RECIPIENT)
+    with pytest.raises(UnknownOrganisationError):
+        sqlite_office.give(grant_id, [BILL])
+
+
+def keyed_digest(office: Office, terms: Terms) -> bytes:
+    return office.keyring.index("consent.terms", terms.canonical().decode())
 
 
 def test_giving_keeps_the_narrowed_terms_beside_what_was_asked(office: Office) -> None:
@@ -332,7 +364,8 @@ def test_giving_keeps_the_narrowed_terms_beside_what_was_asked(office: Office) -
     opened = open_terms(office.keyring, office.subject_id, agreed)
     assert opened == given.terms
     assert [item.record_type for item in opened.items] == [BILL]
-    assert agreed.terms_digest == given.terms.digest() != asked.terms_digest
+    assert agreed.terms_digest == keyed_digest(office, given.terms) != asked.terms_digest
+    assert agreed.terms_digest != given.terms.digest()
     assert open_terms(office.keyring, office.subject_id, asked) == terms_with()
 
 

@@ -48,7 +48,12 @@ def linked(
         return link(work, office.keyring, new, office.clock())
 
 
-def new(number: str = "P-1", name: str = "이정숙", total: int = 1, **changes: str) -> NewPending:
+def new(
+    number: str = "P-1",
+    name: str = "이정숙",
+    total: int = 1,
+    **changes: Any,  # noqa: ANN401 - any member
+) -> NewPending:
     members: dict[str, Any] = {
         "holder_id": HOSPITAL,
         "record_type": BILL,
@@ -145,7 +150,7 @@ def test_of_a_number_that_nobody_agreed_for_only_a_notice_is_kept(office: Office
     with office.work() as work:
         other = NewLink(office.subject_id, HOSPITAL, "P-1", (BILL,), "ko", NAME, "1997-03-02")
         link_id = link(work, office.keyring, other, office.clock())
-    held(office, new("P-2", identity=Identity("P-2", NAME, "1997-03-02")))  # type: ignore[arg-type] - a member
+    held(office, new("P-2", identity=Identity("P-2", NAME, "1997-03-02")))
     (view,) = waiting(office)
     assert (view.rule, view.has_content, view.link_id) == (Doubt.NUMBER_DIFFERS, False, link_id)
 
@@ -325,7 +330,7 @@ def test_looking_at_a_strangers_notice_is_on_record_too(office: Office) -> None:
     found = looked_at(office, waiting(office)[0].pending_id)
     assert (found.data, found.identity.number) == (None, "P-9")
     with office.installation.data.read() as session:
-        entry = sorted(session.exec(select(LedgerEntry)).all(), key=lambda entry: entry.idx)[-1]
+        entry = max(session.exec(select(LedgerEntry)).all(), key=lambda entry: entry.idx)
     event = Event.from_leaf(entry.leaf)
     assert event.type == EventType.RECORD_INSPECTED
     detail = open_detail(

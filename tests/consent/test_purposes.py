@@ -84,7 +84,7 @@ def test_a_purpose_tells_what_it_allows_for_a_record_type() -> None:
     allowed = purpose.item(BILL)
     assert allowed is not None
     assert allowed.record_type == BILL
-    assert purpose.item("health.prescription") is None
+    assert purpose.item("finance.nothing") is None
 
 
 def test_a_text_is_korean_unless_english_is_wanted() -> None:

@@ -21,7 +21,19 @@ from vault.record_types.catalogue import Catalogue
 
 NOW: Final = datetime(2026, 12, 1, tzinfo=UTC)
 CATALOGUE: Final = Catalogue.load()
-DECLARED: Final = load_purposes().get(PURPOSE)
+
+
+def _declared() -> Purpose:
+    """The shipped purpose, but for its first two items alone, and without the patient of a bill."""
+    shipped = load_purposes().get(PURPOSE)
+    bill, policy = (shipped.item(code) for code in (BILL, POLICY))
+    assert bill is not None
+    assert policy is not None
+    fields = tuple(name for name in bill.fields if name != "patient")
+    return shipped.model_copy(update={"items": (bill.model_copy(update={"fields": fields}), policy)})
+
+
+DECLARED: Final = _declared()
 ITEM: Final = detail()["items"][1]
 INSTANT_RULE: Final = "an instant of RFC 3339, with a zone"
 DAY_RULE: Final = "a day such as 2026-11-30"
@@ -378,6 +390,13 @@ def test_a_mode_a_field_or_a_necessity_that_the_purpose_does_not_have_is_refused
         ("items.0.fields", "more than this purpose may ask for"),
         ("items.0.required", "this purpose may only ask for it as optional"),
     ]
+
+
+def test_the_document_is_no_way_around_the_fields() -> None:
+    whole = {"record_type": BILL, "mode": "document", "required": True}
+    refused = ("items.0.mode", "the document holds more than this purpose may ask for")
+    assert cap_faults(terms_with({"items": [whole]})) == [refused]
+    assert cap_faults(terms_with({"items": [whole]}), load_purposes().get(PURPOSE)) == []
 
 
 def test_a_field_that_the_record_type_does_not_have_is_refused() -> None:

@@ -179,6 +179,26 @@ def test_many_puts_in_one_transaction(databases: Databases, now: datetime) -> No
     assert [sealed.identity.version for sealed in current(databases)] == [3]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        ("2026-11-24", "2026-11-23", "outdated"),
+        ("2026-11-23", "2026-11-23", "corrected"),
+        ("2026-11-23", "2026-11-24", "corrected"),
+        ("2026-11-23", None, "corrected"),
+        (None, "2026-11-23", "corrected"),
+    ],
+)
+def test_what_is_older_takes_nothing_back(
+    databases: Databases, now: datetime, first: str | None, second: str | None, outcome: str
+) -> None:
+    changed = replace(DRAFT, content_key=b"content-2", data={"bill": "2"}, as_of=second)
+    with databases.data.write() as session:
+        put(session, KEY, replace(DRAFT, as_of=first), now)
+        assert put(session, KEY, changed, now).outcome == outcome
+    assert [sealed.identity.version for sealed in current(databases)] == [1 if outcome == "outdated" else 2]
+
+
 def test_the_digest_is_of_the_ciphertext(databases: Databases, now: datetime) -> None:
     store(databases, DRAFT, now)
     sealed = current(databases)[0]

@@ -33,7 +33,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the form said: optional items that were ticked, digest of the text, and holders that were shown."""
+    """What the form said: optional items that were ticked, digest of the text, holders that were shown."""
 
     ticked: frozenset[str]
     notice_digest: bytes

@@ -171,6 +171,7 @@ def upgrade() -> None:
         sa.Column("content_key", sa.LargeBinary(), nullable=False),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("ciphertext_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("as_of", sa.String(), nullable=True),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["record_id"], ["record.record_id"], name="fk_record_version_record_id_record"

@@ -1,0 +1,1 @@
+"""What `mydata doctor` looks at: one small function for each thing that can be wrong, each with its cure."""
