@@ -1,42 +1,38 @@
-"""`mydata doctor`: is this installation in order, and what to do where it is not."""
+"""`mydata doctor`: is this installation in order, and what to do where it is not.
 
-import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+The checks are in `broker/cli/diagnosis`; here is their order. What hangs on something that is broken already
+is not guessed at, but left out.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import typer
 
-from broker.cli.failures import ExitCode, StopError, explain
-from broker.cli.opening import Invocation, open_installation, require_migrated
+from broker.cli.failures import ExitCode
+from broker.cli.opening import Invocation, open_installation, read_clock, require_migrated
 from broker.cli.output import Output, OutputFormat, show_rows
 
 if TYPE_CHECKING:
+    from broker.cli.diagnosis.finding import Finding
     from broker.installation import Installation
     from broker.settings import Settings
 
 app = typer.Typer()
 
-Outcome = Literal["ok", "failed", "unchecked"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what came out, and in words what is wrong and what to do."""
-
-    check: str
-    outcome: Outcome
-    detail: str = ""
+_PATIENCE: Final = timedelta(minutes=5)
+_COLUMNS: Final = ("check", "outcome", "detail", "cure")
 
 
 @app.command(epilog="Example:  mydata doctor -o json")
 def doctor(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
-    """Check configuration, databases, keys and log: exit code 1 if something is wrong, 3 if it is unknown."""
+    """Check everything that can be wrong here: exit code 1 if something is, 3 if it cannot be told."""
     invocation: Invocation = context.obj
     findings = list(_examine(invocation))
-    show_rows(
-        ["check", "outcome", "detail"], [(one.check, one.outcome, one.detail) for one in findings], output
-    )
+    show_rows(_COLUMNS, [(one.check, one.outcome, one.detail, one.cure) for one in findings], output)
     outcomes = {one.outcome for one in findings}
     if "failed" in outcomes:
         raise typer.Exit(ExitCode.REFUSED)
@@ -44,104 +40,107 @@ def doctor(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
         raise typer.Exit(ExitCode.COULD_NOT_CHECK)
 
 
-def _examine(invocation: Invocation) -> Iterator[Finding]:
+def _examine(invocation: Invocation) -> "Iterator[Finding]":
+    from broker.cli.diagnosis import finding, registry, serving
+    from broker.installation import load_purposes
     from broker.settings import ConfigurationError, load_settings
+    from broker.web.rendering import Pages
+    from vault.record_types.catalogue import Catalogue
 
     try:
         settings = load_settings(invocation.configuration_file())
     except ConfigurationError as error:
-        yield Finding("configuration", "failed", " ".join(str(fault) for fault in error.faults))
+        detail = " ".join(str(fault) for fault in error.faults)
+        cure = "Mend each of these; `mydata config check` lists them again."
+        yield finding.failed("configuration", detail, cure)
         return
-    yield Finding("configuration", "ok")
+    yield finding.ok("configuration")
+    yield from _examine_files(invocation, settings)
+    declarations = registry.check_declarations(Catalogue.load, load_purposes)
+    yield declarations
+    yield registry.check_pages(Pages.load)
+    yield serving.check_issuer(settings.server)
+    yield serving.check_metadata(settings.server.issuer)
     databases = [
-        _checked("data database", lambda: require_migrated(settings.database.url, "data")),
-        _checked("keyring database", lambda: require_migrated(settings.keyring.url, "keyring")),
+        finding.checked("data database", partial(require_migrated, settings.database.url, "data")),
+        finding.checked("keyring database", partial(require_migrated, settings.keyring.url, "keyring")),
     ]
     yield from databases
-    yield _checked("root key file", lambda: _check_root_file(settings))
-    if any(one.outcome != "ok" for one in databases):
-        yield Finding("keyring", "unchecked", "The databases come first.")
+    if any(one.outcome != "ok" for one in (declarations, *databases)):
+        yield finding.unchecked("keyring", "The databases and the declarations come first.")
         return
     yield from _examine_opened(settings)
 
 
-def _examine_opened(settings: "Settings") -> Iterator[Finding]:
+def _examine_files(invocation: Invocation, settings: "Settings") -> "Iterator[Finding]":
+    from broker.cli.diagnosis import files
+
+    databases = files.sqlite_files(settings)
+    yield files.check_secrets(settings, invocation.configuration_file())
+    yield files.check_root_file(settings.keyring.root_file, user=os.geteuid())
+    if databases:
+        yield files.check_modes(databases.values())
+    for name, file in databases.items():
+        yield files.check_journal(f"{name} journal", file)
+    anchor = settings.ledger.anchor_file
+    yield files.check_anchor_place(anchor)
+    folders = {file.parent for file in (*databases.values(), *([anchor] if anchor else []))}
+    yield files.check_disk(sorted(folders))
+
+
+def _examine_opened(settings: "Settings") -> "Iterator[Finding]":
+    from broker.cli.diagnosis import finding
+
     opened: list[Installation] = []
-    finding = _checked("keyring", lambda: opened.append(open_installation(settings)))
-    yield finding
+    keyring = finding.checked("keyring", lambda: opened.append(open_installation(settings)))
+    yield keyring
     if not opened:
-        yield Finding("log", "unchecked", "The keyring comes first.")
+        yield finding.unchecked("log", "The keyring comes first.")
         return
     try:
-        yield _checked("signing keys", lambda: _check_signing_keys(opened[0]))
-        yield _checked("log", lambda: _check_log(opened[0]))
+        yield from _examine_databases(opened[0])
+        yield from _examine_contents(opened[0])
     finally:
         opened[0].close()
 
 
-def _checked(check: str, run: Callable[[], None]) -> Finding:
-    from sqlalchemy.exc import OperationalError
+def _examine_databases(opened: "Installation") -> "Iterator[Finding]":
+    from broker.cli.diagnosis import databases
+    from broker.cli.diagnosis.finding import checked
 
-    from consent.ledger.errors import LedgerError
-    from migrations.run import NewerDatabaseError
-    from vault.errors import VaultError
-
-    try:
-        run()
-    except (StopError, OperationalError, LedgerError, NewerDatabaseError, VaultError) as error:
-        explanation = explain(error)
-        is_unchecked = explanation.code is ExitCode.COULD_NOT_CHECK
-        return Finding(check, "unchecked" if is_unchecked else "failed", " ".join(explanation.lines))
-    return Finding(check, "ok")
-
-
-def _check_root_file(settings: "Settings") -> None:
-    file = settings.keyring.root_file
-    try:
-        mode = file.stat(follow_symlinks=False).st_mode
-    except OSError:
-        raise StopError(
-            f"There is no root key file at {file}", "Run `mydata key init`, or put it back"
-        ) from None
-    if not stat.S_ISREG(mode) or mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise StopError("The root key file is open to others, or no plain file", f"chmod 600 {file}")
+    is_production = opened.settings.server.profile == "production"
+    with opened.data.read() as data, opened.keyring_database.read() as keyring:
+        for name, session in (("data", data), ("keyring", keyring)):
+            for title, run in (
+                (f"{name} version", databases.check_version),
+                (f"{name} durability", databases.check_durability),
+            ):
+                yield checked(title, partial(run, title, session))
+            title = f"{name} connections"
+            yield checked(title, partial(databases.check_connections, title, session, opened.settings))
+        separate = partial(databases.check_separation, data, keyring, is_production=is_production)
+        yield checked("separate keyring", separate)
+        yield checked("clock", lambda: databases.check_clock(data, read_clock()))
+        yield checked("clock and log", lambda: databases.check_clock_and_log(data, read_clock()))
 
 
-def _check_signing_keys(opened: "Installation") -> None:
-    from broker.service_keys import SERVICE_KEYS
+def _examine_contents(opened: "Installation") -> "Iterator[Finding]":
+    from broker.cli.diagnosis import log, registry, work
+    from broker.cli.diagnosis.finding import checked
 
-    missing = [name for name in SERVICE_KEYS if not opened.keyring.service_keys(name)]
-    if missing:
-        raise StopError(
-            f"Signing keys are missing: {', '.join(missing)}",
-            "Run `mydata key init`: it adds what is missing",
-        )
-
-
-def _check_log(opened: "Installation") -> None:
-    """The head, the newest checkpoint and the anchor belong to one log, and our key signed them."""
-    from broker.jobs.publishing import log_key
-    from consent.ledger.checkpoint import check_anchor, newest_checkpoint
-    from consent.ledger.entries import read_head
-    from consent.ledger.errors import LogForkError, NoteInvalidError
-    from consent.ledger.tiles import HashReader
-    from consent.ledger.tree import root_at
-
-    key = log_key(opened)
-    anchor = opened.settings.ledger.anchor_file
+    signing = checked("signing keys", lambda: registry.check_signing_keys(opened.keyring))
+    yield signing
+    if signing.outcome == "ok":
+        yield checked("log", lambda: log.check_log(opened))
+    interval = timedelta(seconds=opened.settings.ledger.checkpoint_interval_seconds)
+    now = read_clock()
     with opened.data.read() as session:
-        if anchor is not None:
-            check_anchor(session, key, anchor)
-        signed = newest_checkpoint(session)
-        size, _ = read_head(session)
-        if signed is None:
-            return
-        try:
-            key.check(signed)
-        except NoteInvalidError:
-            raise StopError(
-                "The newest checkpoint was not signed by this log's key",
-                "Restore one backup of both databases",
-            ) from None
-        if signed.size > size or root_at(HashReader(session).lookup, signed.size) != signed.root:
-            raise LogForkError(signed.size, size)
+        for title, check, patience in (
+            ("checkpoint", log.check_checkpoint, _PATIENCE + interval),
+            ("duties", work.check_duties, _PATIENCE),
+            ("expiry", work.check_expiry, _PATIENCE),
+            ("holders", work.check_asking, _PATIENCE),
+            ("worker", work.check_worker, _PATIENCE + interval),
+        ):
+            yield checked(title, partial(check, session, now, patience=patience))
+        yield checked("clients", lambda: registry.check_clients(session, opened.purposes))

@@ -43,6 +43,12 @@ class Pages:
         """Everything from the package's own files."""
         return cls(load_words(), StaticFiles.load())
 
+    def compile(self) -> None:
+        """Read every template in every language. Raises jinja2.TemplateError for one that is none."""
+        for environment in self._environments.values():
+            for name in environment.list_templates():
+                environment.get_template(name)
+
     def words(self, language: Language) -> Words:
         """The texts of a language."""
         return self._words[language]

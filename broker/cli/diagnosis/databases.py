@@ -24,7 +24,7 @@ def is_sqlite(session: Session) -> bool:
 
 
 def check_durability(check: str, session: Session) -> Finding:
-    """What was committed survives a power cut: a withdrawal that is forgotten is the worst that can happen."""
+    """What was committed survives a power cut: nothing is worse than a withdrawal that is forgotten."""
     if is_sqlite(session):
         if _number(session, "PRAGMA synchronous") < _FULL:
             return failed(check, "SQLite does not wait for the disk.", "Take out what sets synchronous.")
@@ -104,7 +104,7 @@ def check_clock(session: Session, now: datetime) -> Finding:
 def check_clock_and_log(session: Session, now: datetime) -> Finding:
     """Our clock is not behind what is on record: it was set back, or was ahead when that was written."""
     check = "clock and log"
-    newest = session.exec(select(func.max(col(LedgerEntry.at)))).one()
+    newest: datetime | None = session.exec(select(func.max(col(LedgerEntry.at)))).one()
     if newest is None or newest <= now + _TOLERATED:
         return ok(check)
     detail = f"The newest entry of the log is {(newest - now).total_seconds():.0f} s in the future."

@@ -28,7 +28,7 @@ def show_consent(grant_id: str, page: PageOf, reader: ReaderOf) -> Response:
         terms=reader.in_words(page.words, consent.terms, consent.recipient),
         state=wording.state_in_words(page.words, consent.state),
         group=wording.group_of(consent.state),
-        can_be_stopped=wording.can_be_stopped(consent.state),
+        can_be_stopped=wording.can_be_stopped(consent.state, was_given=consent.given_at is not None),
         steps=steps(page.words, consent.timeline),
         decisions=[describe_decision(page.words, decision) for decision in consent.decisions],
     )
@@ -38,7 +38,7 @@ def show_consent(grant_id: str, page: PageOf, reader: ReaderOf) -> Response:
 def show_stop(grant_id: str, page: PageOf, reader: ReaderOf) -> Response:
     """The one confirmation: what stops, from when, and what the recipient must do."""
     consent = reader.consent(grant_id)
-    if not wording.can_be_stopped(consent.state):
+    if not wording.can_be_stopped(consent.state, was_given=consent.given_at is not None):
         return page.redirect(f"/consents/{grant_id}")
     return page.answer(
         "citizen/stop.html",

@@ -200,7 +200,7 @@ def card(
         ended_at=consent.ended_at,
         last_pull=consent.pulls[-1] if consent.pulls else None,
         pull_count=len(consent.pulls),
-        can_be_stopped=wording.can_be_stopped(consent.state),
+        can_be_stopped=wording.can_be_stopped(consent.state, was_given=consent.given_at is not None),
         request_path=request_path,
     )
 

@@ -24,9 +24,12 @@ def group_of(state: ConsentState) -> str:
     return "waiting" if state in _WAITING else "ended"
 
 
-def can_be_stopped(state: ConsentState) -> bool:
-    """Whether there is something to stop, or at least something that must be deleted at once."""
-    return state in _CAN_BE_STOPPED
+def can_be_stopped(state: ConsentState, *, was_given: bool) -> bool:
+    """Whether there is something to stop, or at least something that must be deleted at once.
+
+    A request that nobody answered has expired too, and there is nothing of it to stop.
+    """
+    return was_given and state in _CAN_BE_STOPPED
 
 
 def state_in_words(words: Words, state: ConsentState) -> str:

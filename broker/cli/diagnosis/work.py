@@ -1,0 +1,114 @@
+"""What should have been done by now: duties, ends of consents and links, asking holders; and by whom."""
+
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, func, select
+
+from broker.cli.diagnosis.finding import Finding, failed, in_words, ok, warning
+from broker.cli.diagnosis.log import oldest_unsigned
+from consent.ledger.models import LedgerCheckpoint
+from consent.models import Consent, Duty, SourceLink, SourceProgress
+from consent.vocabulary import ConsentState
+
+_STUBBORN = 5  # attempts: after them a duty has waited a minute, and something is wrong with it
+_RUN = "Run `mydata worker`; if it runs, look for `job failed` in its log."
+
+
+def check_duties(session: Session, now: datetime, *, patience: timedelta) -> Finding:
+    """Duties are done when they are due, and none fails again and again."""
+    check = "duties"
+    undone = select(Duty).where(col(Duty.done_at).is_(None))
+    late = session.exec(
+        undone.where(col(Duty.due_at) < now - patience).order_by(col(Duty.due_at)).limit(1)
+    ).first()
+    if late is not None:
+        count = _count(session, late=now - patience)
+        detail = f"{count} duties are overdue, the first ({late.kind}) for {in_words(now - late.due_at)}."
+        return failed(check, detail, _RUN)
+    stubborn = session.exec(
+        undone.where(col(Duty.attempts) >= _STUBBORN).order_by(col(Duty.created_at)).limit(1)
+    ).first()
+    if stubborn is None:
+        return ok(check)
+    age = in_words(now - stubborn.created_at)
+    detail = f"A duty ({stubborn.kind}) has failed {stubborn.attempts} times in {age}."
+    return failed(check, detail, "Look for `duty postponed` in the worker's log; the error is named there.")
+
+
+def check_expiry(session: Session, now: datetime, *, patience: timedelta) -> Finding:
+    """What time has ended is on record as ended, and its shares are gone."""
+    check = "expiry"
+    consents = _overdue_consents(session, now - patience)
+    links = _overdue_links(session, now - patience)
+    ends = [end for _, end in (consents, links) if end is not None]
+    if not ends:
+        return ok(check)
+    detail = (
+        f"{consents[0]} consents and {links[0]} links of sources are over and not ended, "
+        f"the first for {in_words(now - min(ends))}. Nothing is released from them."
+    )
+    return failed(check, detail, _RUN)
+
+
+def check_asking(session: Session, now: datetime, *, patience: timedelta) -> Finding:
+    """Holders are asked when it is time, and answer."""
+    check = "holders"
+    living = (
+        select(func.count(), func.min(SourceProgress.next_at))
+        .join(SourceLink, col(SourceLink.link_id) == col(SourceProgress.link_id))
+        .where(col(SourceLink.ended_at).is_(None), col(SourceLink.valid_until) > now)
+    )
+    late, since = session.exec(living.where(col(SourceProgress.next_at) < now - patience)).one()
+    if since is not None:
+        detail = f"{late} links of sources wait to be asked, the first for {in_words(now - since)}."
+        return failed(check, detail, _RUN)
+    failing, _ = session.exec(living.where(col(SourceProgress.attempts) >= _STUBBORN)).one()
+    if not failing:
+        return ok(check)
+    detail = f"{failing} links of sources get no good answer from their holder."
+    return warning(check, detail, "Look at the faults in `mydata source list`, and ask the holder.")
+
+
+def check_worker(session: Session, now: datetime, *, patience: timedelta) -> Finding:
+    """Some worker has done something since the oldest work that waits became due."""
+    check = "worker"
+    waiting = [
+        since
+        for since in (
+            session.exec(select(func.min(Duty.due_at)).where(col(Duty.done_at).is_(None))).one(),
+            _overdue_consents(session, now)[1],
+            _overdue_links(session, now)[1],
+            oldest_unsigned(session),
+        )
+        if since is not None and since < now - patience
+    ]
+    if not waiting:
+        return ok(check)
+    signs = (func.max(Duty.done_at), func.max(LedgerCheckpoint.signed_at))
+    seen = [at for sign in signs if (at := session.exec(select(sign)).one()) is not None]
+    if seen and max(seen) > min(waiting):
+        return ok(check, "It runs, though not everything gets done.")
+    detail = f"No worker seems to run: work waits for {in_words(now - min(waiting))}."
+    return failed(check, detail, "Run `mydata worker` beside the server, and keep it running.")
+
+
+def _count(session: Session, *, late: datetime) -> int:
+    return session.exec(
+        select(func.count()).select_from(Duty).where(col(Duty.done_at).is_(None), col(Duty.due_at) < late)
+    ).one()
+
+
+def _overdue_consents(session: Session, by: datetime) -> tuple[int, datetime | None]:
+    return session.exec(
+        select(func.count(), func.min(Consent.valid_until)).where(
+            Consent.state == ConsentState.GIVEN, col(Consent.valid_until) < by
+        )
+    ).one()
+
+
+def _overdue_links(session: Session, by: datetime) -> tuple[int, datetime | None]:
+    return session.exec(
+        select(func.count(), func.min(SourceLink.valid_until)).where(
+            col(SourceLink.ended_at).is_(None), col(SourceLink.valid_until) < by
+        )
+    ).one()
