@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -32,13 +33,15 @@ from broker.jobs.importing import BATCH_RECORDS, import_files
 from broker.settings import load_settings
 from connectors.sources.demo_hospital import write_exports
 from consent.collection import NewLink, add_subject, link
+from vault.keys.keyring import Keyring
+from vault.keys.local import LocalProvider
 from vault.store import Record, RecordVersion
 
 MAX_GROWTH_MB: Final = 50
 
 _ROOT: Final = Path(__file__).parents[1]
 _KIB_PER_MB: Final = 1024
-_LINKS_A_COMMIT: Final = 100
+_LINKS_A_COMMIT: Final = 1000
 _RECORD_TYPE: Final = "health.medical_bill"
 _KILLED_SHARE: Final = 10  # the file that is killed has a tenth of the bills
 
@@ -194,11 +197,30 @@ def _patient_no(person: int) -> str:
     return f"B-{person:06}"
 
 
+class _OneCommit:
+    """The keyring's database with one transaction for everything that is done with it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        yield self._session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        yield self._session
+        self._session.flush()
+
+
 def _link(installation: Installation, people: int) -> None:
-    """As a citizen does it, but for several people in one commit."""
-    keyring, waiting = installation.keyring, iter(range(people))
+    """As a citizen does it, but many people in one commit of each database."""
+    settings, waiting = installation.settings.keyring, iter(range(people))
+    provider = LocalProvider(settings.root_file, settings.passphrase.get_secret_value())
     while numbers := list(islice(waiting, _LINKS_A_COMMIT)):
-        with transaction(installation.data) as work:
+        with installation.keyring_database.write() as session, transaction(installation.data) as work:
+            keyring = Keyring(_OneCommit(session), provider)
+            keyring.unlock()
             for number in numbers:
                 subject_id = add_subject(work, keyring, read_clock())
                 new = NewLink(subject_id, HOSPITAL, _patient_no(number), (_RECORD_TYPE,), "ko")

@@ -120,29 +120,12 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
         signature.language
     ):
         raise NoticeChangedError
-    asked = work.session.get_one(ConsentVersion, version_id_of(consent.grant_id, REQUESTED_NUMBER))
-    terms = narrow(open_terms(keyring, consent.subject_id, asked), signature.granted)
     recipient = require_recipient(work.session, consent.recipient_id)
-    holders = _holders(work, consent.subject_id, terms, now)
-    if not holders:
-        raise NoHolderError
-    if terms.holders is None:
-        if signature.holders != frozenset(holders):
-            raise NoticeChangedError
-        terms = terms.model_copy(update={"holders": tuple(holders)})
-    compartments = [
-        keyring.compartment_id(consent.subject_id, holder, item.record_type)
-        for item in terms.items
-        for holder in holders
-    ]
+    terms, holders = _agreed(work, keyring, consent, signature, now)
     consent.version_number = REQUESTED_NUMBER + 1
-    version_id = version_id_of(consent.grant_id, consent.version_number)
-    keyring.delete_shares(consent.grant_id)  # what an attempt that never committed shared may be more
-    keyring.share(version_id, consent.subject_id, compartments, now)
     text = _Text(terms, signature.notice_digest, signature.language)
     version = _add_version(work, keyring, consent, text, now)
-    for compartment_id in compartments:
-        work.session.add(ConsentCompartment(version_id=version_id, compartment_id=compartment_id))
+    _share(work, keyring, consent, version, terms=terms, holders=holders, now=now)
     agreement = Agreement(
         grant_id=consent.grant_id,
         version_number=consent.version_number,
@@ -156,7 +139,7 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
         given_at=now,
     )
     receipt_jws = sign_receipt(receipt(agreement))
-    version.receipt_sealed = seal_receipt(keyring, consent.subject_id, version_id, receipt_jws)
+    version.receipt_sealed = seal_receipt(keyring, consent.subject_id, version.version_id, receipt_jws)
     consent.given_at = now
     _move(consent, ConsentState.GIVEN)
     detail = {
@@ -166,7 +149,7 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
         "text": purpose.shown(signature.language),  # the digest alone could show nobody what was read
     }
     record_consent_event(work, keyring, consent, EventType.CONSENT_GIVEN, detail=detail, now=now)
-    return Given(consent.grant_id, version_id, terms, receipt_jws)
+    return Given(consent.grant_id, version.version_id, terms, receipt_jws)
 
 
 def refuse(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
@@ -269,6 +252,44 @@ def _discard(_: int) -> None:
 def _move(consent: Consent, state: ConsentState) -> None:
     consent.state = state
     consent.change_count += 1
+
+
+def _agreed(
+    work: Work, keyring: Keyring, consent: Consent, signature: Signature, now: datetime
+) -> tuple[Terms, list[str]]:
+    """What was asked, narrowed to what the person said yes to, and the holders that it opens."""
+    asked = work.session.get_one(ConsentVersion, version_id_of(consent.grant_id, REQUESTED_NUMBER))
+    terms = narrow(open_terms(keyring, consent.subject_id, asked), signature.granted)
+    holders = _holders(work, consent.subject_id, terms, now)
+    if not holders:
+        raise NoHolderError
+    if terms.holders is None:
+        if signature.holders != frozenset(holders):
+            raise NoticeChangedError
+        terms = terms.model_copy(update={"holders": tuple(holders)})
+    return terms, holders
+
+
+def _share(  # noqa: PLR0913 - a share is of all of these
+    work: Work,
+    keyring: Keyring,
+    consent: Consent,
+    version: ConsentVersion,
+    *,
+    terms: Terms,
+    holders: list[str],
+    now: datetime,
+) -> None:
+    """Let the version open the compartments of every granted item of every holder."""
+    compartments = [
+        keyring.compartment_id(consent.subject_id, holder, item.record_type)
+        for item in terms.items
+        for holder in holders
+    ]
+    keyring.delete_shares(consent.grant_id)  # what an attempt that never committed shared may be more
+    keyring.share(version.version_id, consent.subject_id, compartments, now)
+    for compartment_id in compartments:
+        work.session.add(ConsentCompartment(version_id=version.version_id, compartment_id=compartment_id))
 
 
 def _holders(work: Work, subject_id: str, terms: Terms, now: datetime) -> list[str]:

@@ -91,6 +91,9 @@ def _reading(database_url: str) -> Iterator[Connection]:
 @contextmanager
 def _writing(database_url: str) -> Iterator[Connection]:
     database = Database(database_url, pool_size=1)
+    if database.is_sqlite and database.path.parent.is_dir():
+        # A new one is for us alone; SQLite gives the files beside it (-wal, -shm) the same mode.
+        database.path.touch(mode=0o600)
     try:
         with database.engine.connect() as connection:
             yield connection

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from broker.cli.opening import Invocation, exists, installation, open_installation, read_settings
+from broker.cli.opening import Invocation, installation, open_installation, read_settings
 from broker.cli.output import Output, OutputFormat, show_members
 
 if TYPE_CHECKING:
@@ -90,13 +90,8 @@ def migrate(context: typer.Context, output: Output = OutputFormat.TABLE) -> None
 
 
 def _upgraded(database_url: str, which: Literal["data", "keyring"]) -> str | None:
-    from sqlalchemy.engine import make_url
-
     from migrations.run import current, upgrade
 
-    if not exists(database_url):
-        # SQLite gives the files beside it (-wal, -shm) the same mode.
-        Path(make_url(database_url).database or "").touch(mode=0o600)
     upgrade(database_url, which)
     return current(database_url)
 

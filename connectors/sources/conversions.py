@@ -18,12 +18,12 @@ from connectors.sources.mapping import (
 
 Convert = Callable[[str], object]
 
-_DASHED_DAY: Final = re.compile(r"([0-9]{4})[-./]([0-9]{1,2})[-./]([0-9]{1,2})\.?")
+_DASHED_DAY: Final = re.compile(r"([0-9]{4})[-./] ?([0-9]{1,2})[-./] ?([0-9]{1,2})\.?")
 _NEGATIVE: Final = re.compile(r"(?:[-−△▲]\s*|\()[0-9][0-9,]*\)?")
 
 
 def any_day(value: str) -> str:
-    """`YYYYMMDD`, `YYYY-MM-DD`, `YYYY.M.D` or `YYYY/M/D` to `YYYY-MM-DD`: what spreadsheets write."""
+    """`YYYYMMDD`, `YYYY-MM-DD`, `YYYY. M. D.` or `YYYY/M/D` to `YYYY-MM-DD`: what spreadsheets write."""
     found = _DASHED_DAY.fullmatch(value)
     if found is None:
         return day(value)

@@ -1,4 +1,4 @@
-"""A holder that does what a test tells it to, over real HTTP: a page, rubbish, silence, a redirect, anything."""
+"""A holder that does what a test tells it to, over real HTTP: a page, rubbish, silence, a redirect."""
 
 import json
 import socket
@@ -57,6 +57,7 @@ class Exported:
 def page(
     header: Mapping[str, Any],
     records: object,
+    /,
     *,
     next_cursor: object = None,
     mark: object = 7,
