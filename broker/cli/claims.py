@@ -20,6 +20,9 @@ app = typer.Typer(
 )
 
 
+_Files = Annotated[list[Path] | None, typer.Option(help="More record data of the visits; may be repeated.")]
+
+
 @app.callback()
 def _claims() -> None:
     """Indemnity claims."""
@@ -35,6 +38,9 @@ def compute(
         list[Path], typer.Option(help="Record data of health.medical_bill, one or a list; may be repeated.")
     ],
     more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More bills.")] = None,
+    detail: _Files = None,
+    prescription: _Files = None,
+    pharmacy_bill: _Files = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Compute what a policy pays for bills, in won, each line with the rule that gave it. Works offline."""
@@ -44,7 +50,13 @@ def compute(
     if len(policies) != 1:
         raise StopError(f"{policy} must hold one policy", code=ExitCode.COULD_NOT_CHECK)
     bills = [record for path in (*bill, *(more or ())) for record in _records(path)]
-    claim = compute_claim(policies[0], bills)
+    claim = compute_claim(
+        policies[0],
+        bills,
+        details=_all(detail),
+        prescriptions=_all(prescription),
+        pharmacy_bills=_all(pharmacy_bill),
+    )
     if output is OutputFormat.JSON:
         show_json(claim.to_json())
     else:
@@ -63,6 +75,10 @@ def _show(claim: "Claim") -> None:
         place = " ".join(part for part in (reason.bill_no, reason.path) if part)
         typer.echo(f"review: {reason.rule_id} {place}".rstrip())
     typer.echo(f"payable {claim.payable} won, {claim.status}")
+
+
+def _all(paths: list[Path] | None) -> list[dict[str, Any]]:
+    return [record for path in paths or () for record in _records(path)]
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ def doctor(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
 
 def _examine(invocation: Invocation) -> "Iterator[Finding]":
     from broker.cli.diagnosis import finding, registry, serving
+    from broker.cli.diagnosis.databases import check_schema
     from broker.installation import load_purposes
     from broker.settings import ConfigurationError, load_settings
     from broker.web.rendering import Pages
@@ -66,6 +67,8 @@ def _examine(invocation: Invocation) -> "Iterator[Finding]":
         finding.checked("keyring database", partial(require_migrated, settings.keyring.url, "keyring")),
     ]
     yield from databases
+    if all(one.outcome == "ok" for one in databases):
+        yield finding.checked("schema", partial(check_schema, settings))
     if any(one.outcome != "ok" for one in (declarations, *databases)):
         yield finding.unchecked("keyring", "The databases and the declarations come first.")
         return

@@ -241,7 +241,7 @@ def _limited(file: Any) -> Iterator[str]:  # noqa: ANN401 - an open text file
 
 def _first_undecodable(path: Path, encoding: str) -> tuple[int, int] | None:
     """Where a file is not in an encoding: line and byte in it, from 1; None if it is, to its last byte."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    decoder = codecs.getincrementaldecoder(encoding.removesuffix("-sig"))("strict")
     line, line_starts, done = 1, 0, 0
     with path.open("rb") as file:
         while True:

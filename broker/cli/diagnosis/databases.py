@@ -9,6 +9,7 @@ from sqlmodel import Session, col, func, select
 from broker.cli.diagnosis.finding import Finding, failed, ok, warning
 from broker.settings import Settings
 from consent.ledger.models import LedgerEntry
+from migrations.run import check
 
 _OLDEST_POSTGRES: Final = 150_000
 _OLDEST_SQLITE: Final = 3_035_000  # RETURNING
@@ -23,92 +24,102 @@ def is_sqlite(session: Session) -> bool:
     return session.get_bind().dialect.name == "sqlite"
 
 
-def check_durability(check: str, session: Session) -> Finding:
+def check_schema(settings: Settings) -> Finding:
+    """Tables and columns are those of this program, whatever the revision says."""
+    title = "schema"
+    differences = check(settings.database.url, "data") + check(settings.keyring.url, "keyring")
+    if not differences:
+        return ok(title)
+    detail = f"{len(differences)} tables, columns or indexes are not as this program makes them."
+    return failed(title, detail, "Somebody changed the schema by hand: undo it, or restore the newest backup.")
+
+
+def check_durability(title: str, session: Session) -> Finding:
     """What was committed survives a power cut: nothing is worse than a withdrawal that is forgotten."""
     if is_sqlite(session):
         if _number(session, "PRAGMA synchronous") < _FULL:
-            return failed(check, "SQLite does not wait for the disk.", "Take out what sets synchronous.")
+            return failed(title, "SQLite does not wait for the disk.", "Take out what sets synchronous.")
         if not _number(session, "PRAGMA foreign_keys"):
-            return failed(check, "SQLite does not check foreign keys.", "Take out what sets foreign_keys.")
-        return ok(check)
+            return failed(title, "SQLite does not check foreign keys.", "Take out what sets foreign_keys.")
+        return ok(title)
     is_off = [
         name
         for name in ("fsync", "full_page_writes", "synchronous_commit")
         if str(_value(session, f"SHOW {name}")) == "off"
     ]
     if not is_off:
-        return ok(check)
+        return ok(title)
     cure = "Set it to on in postgresql.conf, or with ALTER ROLE … RESET, and reload."
-    return warning(check, f"A power cut may lose commits: {', '.join(is_off)} is off.", cure)
+    return warning(title, f"A power cut may lose commits: {', '.join(is_off)} is off.", cure)
 
 
-def check_version(check: str, session: Session) -> Finding:
+def check_version(title: str, session: Session) -> Finding:
     """The server is new enough."""
     if is_sqlite(session):
         major, minor, patch = str(_value(session, "SELECT sqlite_version()")).split(".")[:3]
-        return judge_version(check, int(major) * 1_000_000 + int(minor) * 1000 + int(patch), _OLDEST_SQLITE)
-    return judge_version(check, _number(session, "SHOW server_version_num"), _OLDEST_POSTGRES)
+        return judge_version(title, int(major) * 1_000_000 + int(minor) * 1000 + int(patch), _OLDEST_SQLITE)
+    return judge_version(title, _number(session, "SHOW server_version_num"), _OLDEST_POSTGRES)
 
 
-def judge_version(check: str, version: int, oldest: int) -> Finding:
+def judge_version(title: str, version: int, oldest: int) -> Finding:
     """Compare version numbers as the databases count them."""
     if version >= oldest:
-        return ok(check)
-    return failed(check, f"It is of version {version}, and {oldest} is needed.", "Upgrade it.")
+        return ok(title)
+    return failed(title, f"It is of version {version}, and {oldest} is needed.", "Upgrade it.")
 
 
-def check_connections(check: str, session: Session, settings: Settings) -> Finding:
+def check_connections(title: str, session: Session, settings: Settings) -> Finding:
     """The server lets in as many connections as the broker may open. One pool more is the worker's."""
     if is_sqlite(session):
-        return ok(check)
+        return ok(title)
     pool = settings.database.pool_size
     needed = settings.server.workers * (pool + _LANE_CONNECTIONS) + pool
     allowed = _number(session, "SHOW max_connections")
     if needed <= allowed:
-        return ok(check)
+        return ok(title)
     detail = f"The broker may open {needed} connections, and the server takes {allowed}."
-    return warning(check, detail, "Lower server.workers or database.pool_size, or raise max_connections.")
+    return warning(title, detail, "Lower server.workers or database.pool_size, or raise max_connections.")
 
 
 def check_separation(data: Session, keyring: Session, *, is_production: bool) -> Finding:
     """Keys and what they open are not in one cluster: a shared backup would undo every erasure."""
-    check = "separate keyring"
+    title = "separate keyring"
     cure = "Move the keyring to a server of its own, with backups of its own, and set keyring.url."
     if is_sqlite(data) and is_sqlite(keyring):
         folders = {str(_value(one, "SELECT file FROM pragma_database_list")) for one in (data, keyring)}
         if len({path.rpartition("/")[0] for path in folders}) == 1 and is_production:
-            return warning(check, "Both databases lie in one folder, so one backup holds both.", cure)
-        return ok(check)
+            return warning(title, "Both databases lie in one folder, so one backup holds both.", cure)
+        return ok(title)
     if is_sqlite(data) or is_sqlite(keyring) or _system(data) != _system(keyring):
-        return ok(check)
+        return ok(title)
     detail = "The keyring is in the same database cluster as the data."
-    return failed(check, detail, cure) if is_production else warning(check, detail, cure)
+    return failed(title, detail, cure) if is_production else warning(title, detail, cure)
 
 
 def check_clock(session: Session, now: datetime) -> Finding:
     """The database's clock and ours agree. SQLite has no clock of its own."""
-    check = "clock"
+    title = "clock"
     if is_sqlite(session):
-        return ok(check)
+        return ok(title)
     theirs = _value(session, "SELECT clock_timestamp()")
     if not isinstance(theirs, datetime):
-        return failed(check, "The database does not tell the time.", "Look at the server.")
+        return failed(title, "The database does not tell the time.", "Look at the server.")
     apart = abs(theirs.astimezone(UTC) - now)
     detail = f"The database's clock and ours are {apart.total_seconds():.0f} s apart."
     cure = "Let a time service set both clocks."
     if apart > _TOO_FAR:
-        return failed(check, detail, cure)
-    return warning(check, detail, cure) if apart > _TOLERATED else ok(check)
+        return failed(title, detail, cure)
+    return warning(title, detail, cure) if apart > _TOLERATED else ok(title)
 
 
 def check_clock_and_log(session: Session, now: datetime) -> Finding:
     """Our clock is not behind what is on record: it was set back, or was ahead when that was written."""
-    check = "clock and log"
+    title = "clock and log"
     newest: datetime | None = session.exec(select(func.max(col(LedgerEntry.at)))).one()
     if newest is None or newest <= now + _TOLERATED:
-        return ok(check)
+        return ok(title)
     detail = f"The newest entry of the log is {(newest - now).total_seconds():.0f} s in the future."
-    return failed(check, detail, "Let a time service set the clock; do not serve before it is right.")
+    return failed(title, detail, "Let a time service set the clock; do not serve before it is right.")
 
 
 def _system(session: Session) -> object:

@@ -1,5 +1,6 @@
 """What a check has found: in words what is wrong, and what to do about it."""
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -51,14 +52,22 @@ def checked(check: str, run: Callable[[], Finding | None]) -> Finding:
     expected = (StopError, OperationalError, LedgerError, NewerDatabaseError, VaultError, ConnectorError)
     try:
         return run() or ok(check)
-    except expected as error:
+    except (*expected, ProgrammingError) as error:
+        if _is_refused(error):
+            cure = "Restore the newest backup, or give the broker's role its rights back."
+            return failed(check, "A table or a right that the broker needs is missing.", cure)
         explanation = explain(error)
         problem, *rest = explanation.lines
         is_unknown = explanation.code is ExitCode.COULD_NOT_CHECK
         return Finding(check, "unchecked" if is_unknown else "failed", problem, " ".join(rest))
-    except ProgrammingError:  # a right that is missing, a table that somebody took away
-        cure = "Give the broker's role its rights back, or restore the newest backup."
-        return failed(check, "The database refuses what the broker must be able to do.", cure)
+
+
+def _is_refused(error: Exception) -> bool:
+    """The database has answered, and the answer is no: SQLite says so with the code of a wrong statement."""
+    if isinstance(error, ProgrammingError):
+        return True
+    said = getattr(error.orig, "sqlite_errorcode", None) if isinstance(error, OperationalError) else None
+    return said == sqlite3.SQLITE_ERROR
 
 
 def in_words(age: timedelta) -> str:

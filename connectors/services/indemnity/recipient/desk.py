@@ -21,6 +21,9 @@ from vault.schema import random_id
 
 BILL: Final = "health.medical_bill"
 POLICY: Final = "insurance.indemnity_policy"
+DETAIL: Final = "health.medical_bill_detail"
+PRESCRIPTION: Final = "health.prescription"
+PHARMACY_BILL: Final = "health.pharmacy_bill"
 _SERVER_ERROR: Final = 500
 
 _SUMMARY: Final = {
@@ -159,9 +162,15 @@ class Desk:
 
     def _file(self, case: Case) -> None:
         """Compute over the visits that are not claimed yet, and file. If another case was faster, again."""
-        bills = self._store.unclaimed(case.case_id, [record["data"] for record in case.records.get(BILL, [])])
-        policies = [record["data"] for record in case.records.get(POLICY, [])]
-        claim = compute(policies[0] if len(policies) == 1 else {}, bills)
+        bills = self._store.unclaimed(case.case_id, _data(case, BILL))
+        policies = _data(case, POLICY)
+        claim = compute(
+            policies[0] if len(policies) == 1 else {},
+            bills,
+            details=_data(case, DETAIL),
+            prescriptions=_data(case, PRESCRIPTION),
+            pharmacy_bills=_data(case, PHARMACY_BILL),
+        )
         claim_no = "C-" + hashlib.sha256(case.case_id.encode()).hexdigest()[:10].upper()
         try:
             self._store.file_claim(case.case_id, claim_no, claim.to_json(), bills)
@@ -186,6 +195,11 @@ def decision_of(claim_no: str, claim: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "explanation": _SUMMARY[claim["status"]],
     }
+
+
+def _data(case: Case, record_type: str) -> list[dict[str, Any]]:
+    """What a case received of one record type; nothing, if the person left it off."""
+    return [record["data"] for record in case.records.get(record_type, [])]
 
 
 def _digest(browser: str) -> str:
