@@ -31,7 +31,7 @@ def _claims() -> None:
 @app.command(
     epilog="Example:  mydata claim compute --policy policy.json --bill bill-1.json bill-2.json -o json"
 )
-def compute(
+def compute(  # noqa: PLR0913 - these are the options
     *,
     policy: Annotated[Path, typer.Option(help="Record data of insurance.indemnity_policy, as JSON.")],
     bill: Annotated[
