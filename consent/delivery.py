@@ -28,7 +28,7 @@ class DecisionReceipt:
 
 
 def acknowledge(work: Work, keyring: Keyring, delivery_id: str, recipient_id: str, now: datetime) -> None:
-    """The recipient has it safe: redelivery ends, and with the last place the consent is fulfilled.
+    """The recipient has it safe. With the last place acknowledged the consent is fulfilled.
 
     Works after the consent has ended. A second time changes nothing. Raises NotFoundError.
     """

@@ -85,7 +85,7 @@ def test_every_page_of_the_citizen(page: Page, lived_in: Stage) -> None:
 
 
 def test_pages_for_everybody_and_for_auditors(page: Page, lived_in: Stage) -> None:
-    for path in ("/signin", "/coverage", "/coverage?q=11100079", "/coverage?q=nowhere", "/coverage?q=x"):
+    for path in ("/signin", "/coverage", "/coverage?q=11100079", "/coverage?q=nowhere"):
         assert check(page, lived_in, path) == []
     sign_in(page, lived_in, "auditor-1")
     assert check(page, lived_in, "/audit") == []
@@ -97,6 +97,9 @@ def test_an_error_page(page: Page, stage: Stage) -> None:
     page.fill("#password", "wrong")
     page.click("#login")
     expect(page.get_by_role("alert")).to_contain_text("로그인하지 못했어요.")
+    assert violations(page) == []
+    page.goto(f"{origin(stage)}/ko/coverage?q=x")
+    expect(page.get_by_role("alert")).to_contain_text("두 글자 이상")
     assert violations(page) == []
     sign_in(page, stage)
     page.goto(f"{origin(stage)}/ko/consent/unknown")
