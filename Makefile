@@ -4,6 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
+BENCH_OPTIONS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" PIP_FIND_LINKS= $(BIN)/pip-compile --
 	--strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check fix lock system
+.PHONY: help setup demo test test-slow bench check fix lock system
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,12 +25,16 @@ demo: setup  ## a running broker on SQLite with demo people, a hospital and an i
 	@exec $(BIN)/mydata demo $(DEMO_OPTIONS)
 
 test: $(VENV)/.installed-test system  ## every test that is not marked slow, on SQLite and PostgreSQL, and the coverage gate
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --cov --cov-report= $(PYTEST_OPTIONS)
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-report= $(PYTEST_OPTIONS)
 	$(BIN)/coverage report --include="consent/*,vault/*" --fail-under=100
 
 # Exit code 5 of pytest: no test is marked slow.
 test-slow: $(VENV)/.installed-test system  ## the tests that are marked slow
 	$(BIN)/pytest -m slow $(PYTEST_OPTIONS) || test $$? -eq 5
+
+# BENCH_OPTIONS=--quick for a coarse look. A busy machine is told, and not judged.
+bench: $(VENV)/.installed-test system  ## how fast, as ratios to baselines of the same run; writes build/bench.json
+	$(BIN)/python -m bench.run $(BENCH_OPTIONS)
 
 check: $(VENV)/.installed-test  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check

@@ -9,6 +9,8 @@ from bench.runs import Results, Run
 
 # The same ceiling at both ends of a run, or the machine was too unsteady to say anything.
 MAX_DRIFT: Final = 1.35
+# And what neighbours may take of the cores: a busy machine hits the larger program harder than the smaller.
+MAX_OTHERS: Final = 0.15
 
 Outcome = Literal["PASS", "FAIL", "info"]
 
@@ -55,6 +57,16 @@ def drift(results: Results) -> float:
     ceilings = [run.rate for run in results.runs if run.what == "bare"]
     first, last = ceilings[0], ceilings[-1]
     return max(first, last) / min(first, last)
+
+
+def unsteadiness(results: Results) -> str | None:
+    """Why this run says nothing, if so."""
+    moved, others = drift(results), statistics.median(run.others_share for run in results.runs)
+    if moved > MAX_DRIFT:
+        return f"the ceiling moved {moved:.2f} times during the run, {MAX_DRIFT} is allowed"
+    if others > MAX_OTHERS:
+        return f"other programs took {others:.0%} of the cores, {MAX_OTHERS:.0%} is allowed"
+    return None
 
 
 def ratios(results: Results) -> list[Ratio]:

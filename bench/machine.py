@@ -12,7 +12,9 @@ _PACKAGES: Final = (
     "asyncpg", "cryptography", "fastapi", "httptools", "joserfc", "orjson", "psycopg",
     "sqlalchemy", "sqlmodel", "starlette", "uvicorn", "uvloop",
 )  # fmt: skip
-_STEAL: Final = 7  # proc(5), /proc/stat: the eighth number of the line `cpu`
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+# proc(5), /proc/stat: the numbers of the line `cpu`, up to the eighth: the others are in them already.
+_IDLE, _WAIT, _STEAL = 3, 4, 7
 
 
 def describe(folder: Path, postgres: str | None) -> dict[str, Any]:
@@ -33,15 +35,24 @@ def describe(folder: Path, postgres: str | None) -> dict[str, Any]:
 
 def busy() -> dict[str, Any]:
     """Load averages of 1, 5 and 15 minutes, and seconds that neighbours have stolen since the start."""
-    numbers = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:]
-    stolen = int(numbers[_STEAL]) / os.sysconf("SC_CLK_TCK")
-    return {"load_average": os.getloadavg(), "stolen_seconds": stolen}
+    return {"load_average": os.getloadavg(), "stolen_seconds": _cpu_seconds()[_STEAL]}
+
+
+def working_seconds() -> float:
+    """What all cores together have worked since the start, for whomever; stolen time is work for others."""
+    seconds = _cpu_seconds()
+    return sum(seconds) - seconds[_IDLE] - seconds[_WAIT]
 
 
 def say(text: str = "") -> None:
     """A line for whoever watches."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def _cpu_seconds() -> list[float]:
+    numbers = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:]
+    return [int(number) / _TICKS for number in numbers[: _STEAL + 1]]
 
 
 def _filesystem(folder: Path) -> str:

@@ -65,14 +65,14 @@ def _on(kind: Kind, plan: Plan, executor: Executor) -> dict[str, Any]:
             say(line)
         imported = importing.measure(place, plan)
     ratios = [*judging.ratios(results), *importing.ratios(imported)]
-    drift = judging.drift(results)
-    outcome = _verdict(ratios, drift)
+    reason = judging.unsteadiness(results)
     return {
         "machine": machine,
         "before": before,
         "after": busy(),
-        "outcome": outcome,
-        "ceiling_drift": drift,
+        "outcome": _verdict(ratios, reason),
+        "not_judged": reason,
+        "ceiling_drift": judging.drift(results),
         "ratios": [asdict(ratio) | {"outcome": ratio.outcome} for ratio in ratios],
         **asdict(results),
         "import": asdict(imported),
@@ -83,9 +83,9 @@ def _title(place: Place) -> str:
     return "SQLite, synchronous=FULL" if place.version is None else f"PostgreSQL {place.version}, fsync=on"
 
 
-def _verdict(ratios: Sequence[judging.Ratio], drift: float) -> int:
-    if drift > judging.MAX_DRIFT:
-        say(f"not judged: the ceiling moved {drift:.2f} times during the run, {judging.MAX_DRIFT} is allowed")
+def _verdict(ratios: Sequence[judging.Ratio], reason: str | None) -> int:
+    if reason is not None:
+        say(f"not judged: {reason}")
         for ratio in ratios:
             say(f"    {ratio.line()[4:]}")
         return _COULD_NOT_JUDGE

@@ -1,6 +1,8 @@
 """The runs on one database: subject and baselines in turns, in several rounds."""
 
+import os
 import random  # noqa: TID251 - the order of requests decides nothing
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -14,6 +16,7 @@ from bench import processes, seeding
 from bench.baselines import naive
 from bench.baselines.fsync import fdatasync_ms
 from bench.load import Load, drive
+from bench.machine import working_seconds
 from bench.places import Place
 from bench.processes import Server
 from bench.proofs import Ticket, plain, sign
@@ -46,7 +49,10 @@ FULL: Final = Plan(consents=10_000, rounds=3, seconds=6, people=20_000, bills=10
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. CPU in microseconds an answer: of the server's processes, and of PostgreSQL's."""
+    """One run. CPU in microseconds an answer: of the server's processes, and of PostgreSQL's.
+
+    `others_share` is what programs that are not of this run took of all cores, between 0 and 1.
+    """
 
     what: str
     workers: int
@@ -61,6 +67,7 @@ class Run:
     seconds: float
     body_bytes: int
     signing_seconds: float
+    others_share: float
 
 
 class WrongAnswerError(Exception):
@@ -205,14 +212,15 @@ class _Stand:
         signing_seconds: float = 0.0,
     ) -> Load:
         of_server, of_database = self._servers[server].cpu_seconds, self._place.database_cpu_seconds
-        before = of_server(), of_database()
+        before = of_server(), of_database(), time.process_time(), working_seconds()
         load = drive(
             self._servers[server].port,
             requests,
             connections=connections,
             seconds=seconds or self._plan.seconds,
         )
-        used = of_server() - before[0], of_database() - before[1]
+        used = of_server() - before[0], of_database() - before[1], time.process_time() - before[2]
+        others = working_seconds() - before[3] - sum(used)
         if set(load.statuses) != {200}:
             raise WrongAnswerError(f"{what}: {dict(load.statuses)}")
         self._rates[what] = load.rate
@@ -230,6 +238,7 @@ class _Stand:
             seconds=load.seconds,
             body_bytes=load.body_bytes,
             signing_seconds=signing_seconds,
+            others_share=max(0.0, others / load.seconds / (os.cpu_count() or 1)),
         )
         self.results.runs.append(run)
         return load

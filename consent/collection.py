@@ -18,6 +18,7 @@ from sqlmodel import Session, col, select
 from consent.errors import AlreadyLinkedError, NotFoundError, NotLinkedError
 from consent.evidence import Occurrence, Work, evidence
 from consent.identity import Identity, number_index, person_index, seal_identity
+from consent.ledger.entries import Entry
 from consent.models import SourceLink, Subject
 from consent.organisations import require_holders
 from consent.purposes import Language
@@ -25,7 +26,7 @@ from consent.vocabulary import EventType
 from vault.keys.keyring import Keyring
 from vault.record_types.catalogue import Catalogue
 from vault.schema import random_id
-from vault.seal import context_of, open_sealed, seal
+from vault.seal import SealingKey, context_of, open_sealed, seal
 from vault.store import PutResult, RecordDraft, RecordVersion, put
 
 COLLECTION_PURPOSE: Final = "vault.collection"
@@ -144,10 +145,7 @@ def find_link(session: Session, keyring: Keyring, holder_id: str, patient_no: st
 
 def record_types_of(keyring: Keyring, row: SourceLink) -> tuple[str, ...]:
     """Which record types a link's collection consent covers. Raises NotLinkedError if it was exchanged."""
-    canonical = open_sealed(keyring.audit_key(row.subject_id), _context(row.link_id), row.terms_sealed)
-    if not compare_digest(keyring.index("source_link.terms", canonical.decode()), row.terms_digest):
-        raise NotLinkedError
-    return tuple(_loads(canonical)["record_types"])
+    return _covered(keyring, keyring.audit_key(row.subject_id), row)
 
 
 def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and when
@@ -173,12 +171,17 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
         .execution_options(populate_existing=True)
     ).one()
     require_holders(work.session, [row.holder_id])
-    covered = record_types_of(keyring, row)
+    audit_key = keyring.audit_key(row.subject_id)
+    covered = _covered(keyring, audit_key, row)
+    keys: dict[str, SealingKey] = {}  # one lookup for each record type, however much has arrived
     results = []
     for arrival in arrivals:
         if row.ended_at is not None or row.valid_until <= now or arrival.record_type not in covered:
             raise NotLinkedError
-        results.append(_put(work, keyring, catalogue, row, arrival=arrival, now=now))
+        draft = _draft(keyring, catalogue, row, arrival)
+        if draft.compartment_id not in keys:
+            keys[draft.compartment_id] = keyring.ensure_compartment(row.subject_id, draft.compartment_id, now)
+        results.append(put(work.session, keys[draft.compartment_id], draft, now))
     changed = [result for result in results if result.outcome in {"added", "corrected"}]
     if changed:
         stored: list[list[str | int]] = [
@@ -189,9 +192,8 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
             "stored": hashlib.sha256(rfc8785.dumps(stored)).hexdigest(),
         }
         detail = {"holder": row.holder_id, "stored": stored}
-        record_link_event(
-            work, keyring, row, EventType.RECORDS_COLLECTED, facts=facts, detail=detail, now=now
-        )
+        event = EventType.RECORDS_COLLECTED
+        work.record(_entry(audit_key, row, event, facts=facts, detail=detail, now=now))
     return results
 
 
@@ -206,22 +208,38 @@ def record_link_event(  # noqa: PLR0913 - an event has this many sides
     facts: Mapping[str, str | int] | None = None,
 ) -> None:
     """Put an event of a link into the log with this transaction's commit."""
+    audit_key = keyring.audit_key(row.subject_id)
+    work.record(_entry(audit_key, row, event, facts=facts or {}, detail=detail, now=now))
+
+
+def _entry(  # noqa: PLR0913 - an event has this many sides
+    audit_key: SealingKey,
+    row: SourceLink,
+    event: EventType,
+    *,
+    facts: Mapping[str, str | int],
+    detail: Mapping[str, Any],
+    now: datetime,
+) -> Entry:
     occurrence = Occurrence(
-        event=event, handle=row.handle, at=now, purpose=COLLECTION_PURPOSE, facts=facts or {}, detail=detail
+        event=event, handle=row.handle, at=now, purpose=COLLECTION_PURPOSE, facts=facts, detail=detail
     )
-    work.record(evidence(keyring.audit_key(row.subject_id), occurrence))
+    return evidence(audit_key, occurrence)
 
 
-def _put(  # noqa: PLR0913 - as `collect`, for one arrival
-    work: Work, keyring: Keyring, catalogue: Catalogue, row: SourceLink, *, arrival: Arrival, now: datetime
-) -> PutResult:
-    compartment_id = keyring.compartment_id(row.subject_id, row.holder_id, arrival.record_type)
-    key = keyring.ensure_compartment(row.subject_id, compartment_id, now)
+def _covered(keyring: Keyring, audit_key: SealingKey, row: SourceLink) -> tuple[str, ...]:
+    canonical = open_sealed(audit_key, _context(row.link_id), row.terms_sealed)
+    if not compare_digest(keyring.index("source_link.terms", canonical.decode()), row.terms_digest):
+        raise NotLinkedError
+    return tuple(_loads(canonical)["record_types"])
+
+
+def _draft(keyring: Keyring, catalogue: Catalogue, row: SourceLink, arrival: Arrival) -> RecordDraft:
     name = rfc8785.dumps([row.subject_id, row.holder_id, arrival.record_type, arrival.natural_key]).decode()
     content = rfc8785.dumps(dict(arrival.data)).decode()
-    draft = RecordDraft(
+    return RecordDraft(
         subject_id=row.subject_id,
-        compartment_id=compartment_id,
+        compartment_id=keyring.compartment_id(row.subject_id, row.holder_id, arrival.record_type),
         holder_id=row.holder_id,
         record_type=arrival.record_type,
         schema_revision=catalogue.get(arrival.record_type).revision,
@@ -230,7 +248,6 @@ def _put(  # noqa: PLR0913 - as `collect`, for one arrival
         data=arrival.data,
         as_of=arrival.as_of,
     )
-    return put(work.session, key, draft, now)
 
 
 def _digest(work: Work, result: PutResult) -> str:

@@ -99,6 +99,7 @@ class LinkView:
     given_at: datetime
     ended_at: datetime | None
     record_types: tuple[str, ...]
+    valid_until: datetime
 
 
 def consents_of(session: Session, keyring: Keyring, subject_id: str, now: datetime) -> list[ConsentView]:
@@ -139,9 +140,27 @@ def links_of(session: Session, keyring: Keyring, subject_id: str) -> list[LinkVi
             given_at=link.given_at,
             ended_at=link.ended_at,
             record_types=record_types_of(keyring, link),
+            valid_until=link.valid_until,
         )
         for link, holder in rows.all()
     ]
+
+
+def link_timelines(
+    session: Session, keyring: Keyring, subject_id: str
+) -> dict[str, tuple[TimelineEvent, ...]]:
+    """What happened to each of a subject's links, by link id, the oldest first."""
+    rows = session.exec(
+        select(SourceLink.link_id, LedgerEntry)
+        .join(LedgerEntry, col(LedgerEntry.handle) == col(SourceLink.handle))
+        .where(SourceLink.subject_id == subject_id)
+        .order_by(col(LedgerEntry.idx))
+    ).all()
+    audit_key = keyring.audit_key(subject_id)
+    timelines: dict[str, list[TimelineEvent]] = {}
+    for link_id, entry in rows:
+        timelines.setdefault(link_id, []).append(_timeline_event(audit_key, entry))
+    return {link_id: tuple(events) for link_id, events in timelines.items()}
 
 
 def party(row: Organisation) -> Party:

@@ -1,6 +1,6 @@
 """The lane's stores on PostgreSQL: asyncpg, prepared statements, one read and one commit a flush."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from broker.lane.rows import (
     entry_rows,
     found_of,
     key_material,
+    leaves_of,
     pinned_rows,
     rechecked_of,
 )
@@ -90,19 +91,24 @@ INSERT INTO seen_jti (jti_digest, expires_at) SELECT * FROM unnest($1::bytea[], 
 ON CONFLICT DO NOTHING RETURNING jti_digest
 """
 
-_ADD_ENTRIES: Final = """
-INSERT INTO ledger_entry (idx, handle, leaf, leaf_hash, detail_sealed, at) VALUES ($1, $2, $3, $4, $5, $6)
+# One round trip for all that is written: every other flush waits for the head meanwhile.
+_INSERT: Final = """
+WITH deliveries AS (
+    INSERT INTO delivery (delivery_id, grant_id, version_id, subject_id, recipient_id, ordinal, key_digest,
+                          request_digest, payload_digest, nonce_sealed, record_count, as_of)
+    SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::bytea[],
+                         $10::bytea[], $11::bytea[], $12::bytea[], $13::int[], $14::bigint[])
+), pinned AS (
+    INSERT INTO delivery_record (delivery_id, record_id, version)
+    SELECT * FROM unnest($15::text[], $16::text[], $17::int[])
+), entries AS (
+    INSERT INTO ledger_entry (idx, handle, leaf, leaf_hash, detail_sealed, at)
+    SELECT * FROM unnest($18::bigint[], $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bigint[])
+)
+UPDATE ledger_head SET size = $1, frontier = $2 WHERE name = 'log'
 """
-
-_ADD_DELIVERIES: Final = """
-INSERT INTO delivery (delivery_id, grant_id, version_id, subject_id, recipient_id, ordinal, key_digest,
-                      request_digest, payload_digest, nonce_sealed, record_count, as_of)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-"""
-
-_ADD_PINNED: Final = "INSERT INTO delivery_record (delivery_id, record_id, version) VALUES ($1, $2, $3)"
-
-_MOVE_HEAD: Final = "UPDATE ledger_head SET size = $1, frontier = $2 WHERE name = 'log'"
+_DELIVERY_COLUMNS: Final = 12
+_PINNED_COLUMNS: Final = 3
 
 # What passes: a lock that came too late, a server that stops, restarts, has no room, or cannot be reached.
 _PASSING: Final = (
@@ -173,16 +179,17 @@ class PostgresData:
 
     async def commit(self, proposals: Sequence[Proposal]) -> list[Answer | None]:
         """Lock, recheck in a statement of its own (its snapshot is younger than the lock), insert."""
+        made = leaves_of(proposals)
         with passing_is_overload():
             async with (
                 self._pool.acquire() as connection,
                 # Whatever the server's default is: a snapshot older than the lock would recheck nothing.
                 connection.transaction(isolation="read_committed"),
             ):
-                return await self._recheck_and_insert(connection, proposals)
+                return await self._recheck_and_insert(connection, proposals, made)
 
     async def _recheck_and_insert(
-        self, connection: asyncpg.Connection, proposals: Sequence[Proposal]
+        self, connection: asyncpg.Connection, proposals: Sequence[Proposal], made: Mapping[bytes, bytes]
     ) -> list[Answer | None]:
         head = await connection.fetchrow(_LOCK_HEAD)
         rows = await connection.fetch(_RECHECK, [proposal.pull.token_hash for proposal in proposals])
@@ -195,19 +202,18 @@ class PostgresData:
         fresh = {row["jti_digest"] for row in taken}
         accepted = [proposal for proposal in chosen if proposal.pull.jti_digest in fresh]
         if accepted:
-            await self._insert(connection, accepted, head["size"], head["frontier"])
+            leaves = [made[proposal.pull.jti_digest] for proposal in accepted]
+            new_size, new_frontier, hashes = plan_append(head["size"], head["frontier"], leaves)
+            deliveries = [proposal.delivery for proposal in accepted if proposal.delivery is not None]
+            await connection.execute(
+                _INSERT,
+                new_size,
+                new_frontier,
+                *_columns([delivery_row(delivery) for delivery in deliveries], _DELIVERY_COLUMNS),
+                *_columns(pinned_rows(deliveries), _PINNED_COLUMNS),
+                *zip(*entry_rows(accepted, head["size"], leaves, hashes), strict=True),
+            )
         return answers_of(proposals, chosen, fresh)
-
-    async def _insert(
-        self, connection: asyncpg.Connection, accepted: Sequence[Proposal], size: int, frontier: bytes
-    ) -> None:
-        leaves = [proposal.entry.leaf() for proposal in accepted]
-        new_size, new_frontier, hashes = plan_append(size, frontier, leaves)
-        deliveries = [proposal.delivery for proposal in accepted if proposal.delivery is not None]
-        await connection.executemany(_ADD_DELIVERIES, [delivery_row(delivery) for delivery in deliveries])
-        await connection.executemany(_ADD_PINNED, pinned_rows(deliveries))
-        await connection.executemany(_ADD_ENTRIES, entry_rows(accepted, size, leaves, hashes))
-        await connection.execute(_MOVE_HEAD, new_size, new_frontier)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -228,3 +234,8 @@ class PostgresKeyring:
     async def close(self) -> None:
         """Give the connections back."""
         await self._pool.close()
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
+    """Rows as one array for each column, empty ones if there are no rows."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width

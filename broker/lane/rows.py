@@ -73,6 +73,11 @@ def answers_of(
     ]
 
 
+def leaves_of(proposals: Sequence[Proposal]) -> dict[bytes, bytes]:
+    """The leaves of the proposals' entries, by proof: made before the head is locked, because it is slow."""
+    return {proposal.pull.jti_digest: proposal.entry.leaf() for proposal in proposals}
+
+
 def delivery_row(delivery: NewDelivery) -> tuple[Any, ...]:
     """The columns of `delivery`, in the order of the insert."""
     return (

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,6 +16,7 @@ from broker.lane.rows import (
     entry_rows,
     found_of,
     key_material,
+    leaves_of,
     pinned_rows,
     rechecked_of,
 )
@@ -171,7 +172,8 @@ class SqliteData:
 
     async def commit(self, proposals: Sequence[Proposal]) -> list[Answer | None]:
         """Check again and insert, alone."""
-        return await self._thread.write(lambda connection: _recheck_and_insert(connection, proposals))
+        made = leaves_of(proposals)
+        return await self._thread.write(lambda connection: _recheck_and_insert(connection, proposals, made))
 
     async def close(self) -> None:
         """Close the connection and end its thread."""
@@ -243,7 +245,9 @@ def _keys(
     return key_material(rows)
 
 
-def _recheck_and_insert(connection: sqlite3.Connection, proposals: Sequence[Proposal]) -> list[Answer | None]:
+def _recheck_and_insert(
+    connection: sqlite3.Connection, proposals: Sequence[Proposal], made: Mapping[bytes, bytes]
+) -> list[Answer | None]:
     head = connection.execute(_HEAD).fetchone()
     now_true = {}
     for proposal in proposals:
@@ -258,7 +262,7 @@ def _recheck_and_insert(connection: sqlite3.Connection, proposals: Sequence[Prop
             fresh.add(proposal.pull.jti_digest)
     accepted = [proposal for proposal in chosen if proposal.pull.jti_digest in fresh]
     if accepted:
-        leaves = [proposal.entry.leaf() for proposal in accepted]
+        leaves = [made[proposal.pull.jti_digest] for proposal in accepted]
         new_size, new_frontier, hashes = plan_append(head["size"], head["frontier"], leaves)
         deliveries = [proposal.delivery for proposal in accepted if proposal.delivery is not None]
         connection.executemany(_ADD_DELIVERIES, [delivery_row(delivery) for delivery in deliveries])

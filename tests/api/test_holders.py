@@ -94,6 +94,11 @@ def registration(
     )
 
 
+def add(hospital: Hospital, new: ClientRegistration) -> None:
+    with hospital.office.work() as work:
+        clients.add(work.session, new, is_loopback_allowed=False, now=hospital.office.clock())
+
+
 def results(answer: httpx.Response) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Place, outcome, and path and rule of each fault."""
     assert answer.status_code == 200, answer.text
@@ -126,9 +131,8 @@ def test_a_recipients_token_opens_nothing_here(small_hospital: Hospital) -> None
 @pytest.mark.parametrize("organisation_id", ["hanbit-insurance", "nobody"])
 def test_only_a_holders_software_can_have_the_scope(small_hospital: Hospital, organisation_id: str) -> None:
     other = Recipient(small_hospital.http, small_hospital.office.clock, "other-app", "")
-    with pytest.raises(ClientInvalidError), small_hospital.office.work() as work:
-        new = registration(other, organisation_id)
-        clients.add(work.session, new, is_loopback_allowed=False, now=small_hospital.office.clock())
+    with pytest.raises(ClientInvalidError):
+        add(small_hospital, registration(other, organisation_id))
 
 
 @pytest.mark.parametrize("scope", ["deliveries", f"deliveries {SCOPE}"])
@@ -136,9 +140,8 @@ def test_a_holder_that_receives_nothing_cannot_have_a_recipients_scope(
     small_hospital: Hospital, scope: str
 ) -> None:
     other = Recipient(small_hospital.http, small_hospital.office.clock, "other-app", "")
-    with pytest.raises(ClientInvalidError), small_hospital.office.work() as work:
-        new = registration(other, HOSPITAL, scope)
-        clients.add(work.session, new, is_loopback_allowed=False, now=small_hospital.office.clock())
+    with pytest.raises(ClientInvalidError):
+        add(small_hospital, registration(other, HOSPITAL, scope))
 
 
 def test_a_suspended_holder_is_refused(small_hospital: Hospital) -> None:

@@ -370,8 +370,13 @@ def test_a_silent_holder_does_not_hold_up_the_other_jobs(
         released.wait(20)
 
     monkeypatch.setattr(broker.jobs.syncing, "_LIMITS", replace(SHORT, read_seconds=20, total_seconds=20))
+
+    def sweep(*_: object) -> None:
+        asked.wait(10)
+        done.set()
+
     ward.double.will(Reply(before=keep_waiting))
-    monkeypatch.setattr("broker.jobs.worker.sweep", lambda *_: asked.wait(10) and done.set())
+    monkeypatch.setattr("broker.jobs.worker.sweep", sweep)
     stop = Event()
     worker = Thread(target=work_until, args=(stop, ward.installation))
     worker.start()

@@ -6,6 +6,7 @@ or an identity check vouches for the number.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from fastapi import APIRouter, Depends
@@ -13,6 +14,7 @@ from sqlmodel import Session, col, select
 from starlette.responses import Response
 
 from broker.deps import FormData
+from broker.web.citizen.collecting import link_steps, refusal_in_words
 from broker.web.citizen.desk import DeskOf, Reader, ReaderOf
 from broker.web.csrf import OwnForm
 from broker.web.errors import LinkingClosedError, PageNotFoundError
@@ -23,7 +25,8 @@ from consent.collection import NewLink
 from consent.errors import AlreadyLinkedError, UnknownOrganisationError
 from consent.models import Organisation
 from consent.organisations import OrganisationStatus
-from consent.reading import Party, party
+from consent.progress import standings_of
+from consent.reading import Party, link_timelines, party
 from vault.record_types.catalogue import Catalogue
 
 Fault = tuple[str, str]  # (the field's id, what is missing)
@@ -42,6 +45,14 @@ class _Draft:
     patient_no: str = ""
     record_types: frozenset[str] = frozenset()
     has_agreed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A refusal of a holder, in words."""
+
+    reason: str
+    at: datetime
 
 
 @router.get("", name="sources")
@@ -94,9 +105,12 @@ def _sources_page(
 ) -> Response:
     links = reader.links()
     linked = {link.holder.organisation_id for link in links if link.ended_at is None}
+    timelines = link_timelines(reader.session, reader.keyring, reader.subject_id)
     return page.answer(
         "citizen/sources.html",
         status=_UNPROCESSABLE if faults else 200,
+        steps={link_id: link_steps(page.words, events) for link_id, events in timelines.items()},
+        refusals=_refusals(page, reader),
         links=[link for link in links if link.ended_at is None],
         ended_links=[link for link in links if link.ended_at is not None],
         holders=[holder for holder in _holders(reader.session) if holder.organisation_id not in linked],
@@ -104,6 +118,16 @@ def _sources_page(
         draft=draft or _Draft(),
         faults=faults,
     )
+
+
+def _refusals(page: Page, reader: Reader) -> dict[str, _Refused]:
+    """The holders that send nothing, by link: on which ground, and since when."""
+    standings = standings_of(reader.session, reader.subject_id)
+    return {
+        link_id: _Refused(refusal_in_words(page.words, standing.refusal), standing.refused_at)
+        for link_id, standing in standings.items()
+        if standing.refusal is not None and standing.refused_at is not None
+    }
 
 
 def _holders(session: Session) -> list[Party]:

@@ -49,7 +49,18 @@ def event_in_words(words: Words, event: str) -> str:
     known: dict[str, str] = {
         EventType.SOURCE_LINKED: words.gettext("A source was linked"),
         EventType.SOURCE_UNLINKED: words.gettext("A source was unlinked"),
+        EventType.SOURCE_EXPIRED: words.gettext("The agreed time was over; collecting has ended"),
         EventType.RECORDS_COLLECTED: words.gettext("Records were collected"),
+        EventType.RECORDS_REJECTED: words.gettext("Records of somebody else arrived and were not kept"),
+        EventType.COLLECTION_REFUSED: words.gettext("The organisation refused to send your records"),
+        EventType.RECORD_HELD: words.gettext("A record is kept apart until it is certain whose it is"),
+        EventType.RECORD_INSPECTED: words.gettext("A member of our staff looked at a record kept apart"),
+        EventType.RECORD_ADMITTED: words.gettext("A record kept apart was found to be yours"),
+        EventType.RECORD_DISMISSED: words.gettext("A record kept apart was found not to be yours"),
+        EventType.RECORD_LAPSED: words.gettext(
+            "A record kept apart was destroyed, since nobody decided in time"
+        ),
+        EventType.SUBJECT_SEARCHED: words.gettext("A member of our staff looked you up by your number"),
         EventType.CONSENT_REQUESTED: words.gettext("Asked for your consent"),
         EventType.CONSENT_GIVEN: words.gettext("You agreed"),
         EventType.CONSENT_REFUSED: words.gettext("You declined"),

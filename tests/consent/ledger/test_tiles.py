@@ -212,6 +212,7 @@ def test_a_stored_tile_of_another_length_is_noticed(sqlite_databases: Databases)
             tile_bytes(session, "tile/0/000")
 
 
+@pytest.mark.slow
 def test_two_levels_of_tiles(sqlite_databases: Databases) -> None:
     database: Database = sqlite_databases.data
     fill_fast(database, 65_537)
