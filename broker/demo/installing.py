@@ -170,7 +170,7 @@ def install(plan: DemoPlan, now: Callable[[], datetime]) -> Demo:
 
 def _bring_records(plan: DemoPlan, installation: Installation, now: Callable[[], datetime]) -> None:
     """The register delivers by file; the hospital too, unless it is a process that is asked."""
-    paths = write_exports(plan.directory / "exports")
+    paths = write_exports(plan.directory / "exports", today=now().date())
     files = [paths.policies]
     if plan.hospital_port is None:
         files.append(paths.hospital)

@@ -6,6 +6,7 @@ The same seed gives the same bytes. Everything in them is invented; no resident 
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -27,7 +28,11 @@ from connectors.sources.demo_people import DEMO_PEOPLE, DemoPerson
 
 DEFAULT_SEED: Final = 20261123
 
+_EXPORT_DAY: Final = date(2026, 11, 23)
 _EXPORTED_ON: Final = "20261123"
+_DAY_IN_TEXT: Final = re.compile(
+    r"(?P<day>20[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?P<rest>(?:-[0-9]*)?)"
+)
 _CORRECTED_ON: Final = "20261124"
 _FIRST_DAY: Final = date(2026, 2, 2)
 _LAST_DAY: Final = date(2026, 10, 16)
@@ -95,10 +100,14 @@ class Exports(NamedTuple):
     pharmacy: Path
 
 
-def write_exports(directory: Path, seed: int = DEFAULT_SEED, *, corrected: bool = False) -> Exports:
+def write_exports(
+    directory: Path, seed: int = DEFAULT_SEED, *, corrected: bool = False, today: date | None = None
+) -> Exports:
     """Write the exports into `directory`, which is made if need be.
 
-    `corrected`: the hospital's files of bills and details have `-corrected` in their names, are of a day
+    `today` moves every day in them by whole weeks, so that the newest visits lie just before it; without it
+    the exports are of 23 November 2026. `corrected`: the files of bills and details have `-corrected` in
+    their names, are of a day
     later, and one bill in them has changed under its old number.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -111,18 +120,18 @@ def write_exports(directory: Path, seed: int = DEFAULT_SEED, *, corrected: bool 
         bill = next(bill for bill in bills if bill["PT_NO"] == _CORRECTED_PATIENT and bill["TRT_GB"] == "O")
         bills[bills.index(bill)] = _correct(bill)
     exported_on = _CORRECTED_ON if corrected else _EXPORTED_ON
-    _write(exports.hospital, [_header(SEOUL_HOSPITAL, exported_on, _HOSPITAL), *bills])
+    weeks = 0 if today is None else (today - _EXPORT_DAY).days // 7
+    _write(exports.hospital, [_header(SEOUL_HOSPITAL, exported_on, _HOSPITAL), *bills], weeks)
     policies = map(_policy, DEMO_PEOPLE)
-    _write(exports.policies, [_header(INSURANCE_REGISTER, _EXPORTED_ON, _REGISTER), *policies])
+    _write(exports.policies, [_header(INSURANCE_REGISTER, _EXPORTED_ON, _REGISTER), *policies], weeks)
     details = (demo_documents.detail(bill, seed) for bill in bills)
-    _write(exports.details, [_header(SEOUL_HOSPITAL_DETAILS, exported_on, _HOSPITAL), *details])
+    _write(exports.details, [_header(SEOUL_HOSPITAL_DETAILS, exported_on, _HOSPITAL), *details], weeks)
     prescribed = list(demo_documents.prescriptions(bills, seed))
-    _write(
-        exports.prescriptions, [_header(SEOUL_HOSPITAL_PRESCRIPTIONS, _EXPORTED_ON, _HOSPITAL), *prescribed]
-    )
+    header = _header(SEOUL_HOSPITAL_PRESCRIPTIONS, _EXPORTED_ON, _HOSPITAL)
+    _write(exports.prescriptions, [header, *prescribed], weeks)
     institution = (_HOSPITAL["hira_code"], _HOSPITAL["hosp_nm"])
     dispensed = demo_documents.pharmacy_bills(prescribed, institution, seed)
-    _write(exports.pharmacy, [_header(HANBIT_PHARMACY, _EXPORTED_ON, _PHARMACY), *dispensed])
+    _write(exports.pharmacy, [_header(HANBIT_PHARMACY, _EXPORTED_ON, _PHARMACY), *dispensed], weeks)
     return exports
 
 
@@ -137,8 +146,23 @@ def new_visit(random: Random, person: DemoPerson, ordinal: int, day: date) -> di
     return _bill(random, (person, ordinal), (day, day), _visit_lines(random, person))
 
 
-def _write(path: Path, objects: Iterable[Mapping[str, Any]]) -> None:
-    lines = (json.dumps(one, ensure_ascii=False, separators=(",", ":")) + "\n" for one in objects)
+def moved(told: Any, weeks: int) -> Any:  # noqa: ANN401 - a JSON value
+    """A JSON value with every day in it moved: `YYYYMMDD`, alone or before a dash, as in these exports."""
+    match told:
+        case dict():
+            return {name: moved(value, weeks) for name, value in told.items()}
+        case list():
+            return [moved(value, weeks) for value in told]
+        case str() if (found := _DAY_IN_TEXT.fullmatch(told)) is not None:
+            day = date.fromisoformat(found["day"]) + timedelta(weeks=weeks)
+            return f"{day:%Y%m%d}{found['rest']}"
+        case _:
+            return told
+
+
+def _write(path: Path, objects: Iterable[Mapping[str, Any]], weeks: int = 0) -> None:
+    dated = (moved(dict(one), weeks) if weeks else one for one in objects)
+    lines = (json.dumps(one, ensure_ascii=False, separators=(",", ":")) + "\n" for one in dated)
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 

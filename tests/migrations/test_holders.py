@@ -35,11 +35,15 @@ def test_a_link_of_before_ends_a_year_after_it_was_given(url: str) -> None:
     with database.write() as session:
         for statement in (
             "INSERT INTO subject (subject_id, created_at) VALUES ('s', 1)",
-            "INSERT INTO organisation (organisation_id, name_ko, name_en, registration_number, contact, "
-            "is_recipient, is_holder, status, created_at) "
-            "VALUES ('h', 'h', 'h', '1', 'c', false, true, 'active', 1)",
-            "INSERT INTO source_link (link_id, subject_id, holder_id, patient_index, handle, terms_sealed, "
-            f"terms_digest, given_at) VALUES ('l', 's', 'h', NULL, 'x', '', '', {GIVEN_AT})",
+            (
+                "INSERT INTO organisation (organisation_id, name_ko, name_en, registration_number, contact, "
+                "is_recipient, is_holder, status, created_at) "
+                "VALUES ('h', 'h', 'h', '1', 'c', false, true, 'active', 1)"
+            ),
+            (
+                "INSERT INTO source_link (link_id, subject_id, holder_id, patient_index, handle, terms_sealed, "
+                f"terms_digest, given_at) VALUES ('l', 's', 'h', NULL, 'x', '', '', {GIVEN_AT})"
+            ),
         ):
             session.connection().execute(text(statement))
     upgrade(url, "data")

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from connectors.services.indemnity.claim import compute
 from connectors.sources import hospital
 from connectors.sources.base import SourceFault, SourceRecord
 from connectors.sources.catalog import all_sources, source_of
-from connectors.sources.demo_hospital import main, write_exports
+from connectors.sources.demo_hospital import main, moved, write_exports
 from connectors.sources.demo_people import DEMO_PEOPLE
 from vault.errors import Fault
 from vault.identifiers import looks_like_rrn
@@ -331,3 +332,18 @@ def test_every_source_has_a_format_and_a_record_type_of_the_catalogue() -> None:
 )
 def test_the_hospitals_codes_cover_ours(codes: dict[str, str], path: str) -> None:
     assert set(codes.values()) == set(CATALOGUE.get("health.medical_bill").value_labels[path])
+
+
+@pytest.mark.parametrize("today", [date(2026, 11, 23), date(2027, 6, 1), date(2031, 2, 28), date(2026, 3, 2)])
+def test_the_exports_can_be_of_another_day(tmp_path: Path, today: date) -> None:
+    """A demo in another year has visits of its own last weeks, and every record in it holds."""
+    for path in write_exports(tmp_path, today=today):
+        lines = list(source_of(path).read(path, CATALOGUE))
+        assert [line for line in lines if not isinstance(line, SourceRecord)] == []
+        days = [date.fromisoformat(line.as_of or "") for line in lines if isinstance(line, SourceRecord)]
+        assert all(timedelta(0) <= today - day < timedelta(weeks=1) for day in days)
+
+
+def test_a_moved_export_is_the_same_but_for_its_days() -> None:
+    told = {"RCPT_NO": "20261110-0031", "FR_YMD": "20261110", "AMT": "20,261,110", "HANG": ["2026-11-10", 7]}
+    assert moved(told, 1) == told | {"RCPT_NO": "20261117-0031", "FR_YMD": "20261117"}
