@@ -26,10 +26,15 @@ def add(  # noqa: PLR0913 - the options of a command
     context: typer.Context,
     client_id: Annotated[str, typer.Argument(help="3 to 64 letters, digits, dots, hyphens, underscores.")],
     *,
-    organisation: Annotated[str, typer.Option(help="The id of the recipient that it belongs to.")],
+    organisation: Annotated[str, typer.Option(help="The id of the recipient or holder that it belongs to.")],
     name: Annotated[str, typer.Option(help="What it is called.")],
     jwks: Annotated[Path, typer.Option(help="A file with its public keys (a JWK set).")],
-    scope: Annotated[str, typer.Option(help="Space-separated: records.read, deliveries, obligations.")],
+    scope: Annotated[
+        str,
+        typer.Option(
+            help="Space-separated: records.read, deliveries, obligations; a holder's: holders.records."
+        ),
+    ],
     redirect_uri: Annotated[
         list[str] | None, typer.Option(help="Where answers may go; may be repeated.")
     ] = None,

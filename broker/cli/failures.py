@@ -114,6 +114,10 @@ _WORDS = {
     "ClientExistsError": ("The client id is taken; a client is never overwritten", "Choose another id"),
     "ClientInvalidError": ("The client cannot be registered like this", ""),
     "RecordInvalidError": ("The record breaks rules of its type", ""),
+    "NotLinkedError": (
+        "There is no living link of this holder that covers the record",
+        "The person links the holder first; a link ends after a year",
+    ),
     "UnknownPurposeError": ("No service declares this purpose", ""),
     "NotFoundError": ("There is no such thing", ""),
     "NotInLogError": ("The log does not have this entry", "`mydata ledger status` tells its size"),

@@ -61,10 +61,18 @@ def work_until(stop: Event, installation: Installation) -> None:
     ]
     asking: list[_Job] = [("asking", timedelta(0), partial(sync_due, should_stop=stop.is_set))]
     # A daemon: what a holder keeps waiting is not waited for at the end. Each page is a commit of its own.
-    thread = Thread(target=_loop, args=(stop, installation, asking), name="asking", daemon=True)
+    thread = Thread(target=_ask, args=(stop, installation, asking), name="asking", daemon=True)
     thread.start()
     _loop(stop, installation, jobs)
     thread.join(_PATIENCE_SECONDS)
+
+
+def _ask(stop: Event, installation: Installation, jobs: Sequence[_Job]) -> None:
+    """The second loop. Should a mistake of ours end it, the worker ends too: half of one goes unnoticed."""
+    try:
+        _loop(stop, installation, jobs)
+    finally:
+        stop.set()
 
 
 def _loop(stop: Event, installation: Installation, jobs: Sequence[_Job]) -> None:

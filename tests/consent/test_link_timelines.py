@@ -18,10 +18,10 @@ def test_somebody_without_a_link_has_no_timeline(office: Office) -> None:
 
 
 def test_each_link_has_its_own_events_in_order(office: Office) -> None:
-    first, second = office.link(HOSPITAL), office.link(REGISTER)
+    first, second, newcomer = office.link(HOSPITAL), office.link(REGISTER), office.newcomer()
     with office.work() as work:
         unlink(work, office.keyring, first, office.subject_id, office.clock())
-        stranger = NewLink(office.newcomer(), HOSPITAL, "P-9", (BILL,), "ko")
+        stranger = NewLink(newcomer, HOSPITAL, "P-9", (BILL,), "ko")
         link(work, office.keyring, stranger, office.clock())
     found = timelines(office)
     assert found.keys() == {first, second}

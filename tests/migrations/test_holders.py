@@ -41,8 +41,8 @@ def test_a_link_of_before_ends_a_year_after_it_was_given(url: str) -> None:
                 "VALUES ('h', 'h', 'h', '1', 'c', false, true, 'active', 1)"
             ),
             (
-                "INSERT INTO source_link (link_id, subject_id, holder_id, patient_index, handle, terms_sealed,"
-                f" terms_digest, given_at) VALUES ('l', 's', 'h', NULL, 'x', '', '', {GIVEN_AT})"
+                "INSERT INTO source_link (link_id, subject_id, holder_id, handle, terms_sealed,"
+                f" terms_digest, given_at) VALUES ('l', 's', 'h', 'x', '', '', {GIVEN_AT})"
             ),
         ):
             session.connection().execute(text(statement))

@@ -28,6 +28,7 @@ _BILL, _DETAIL, _PRESCRIPTION = (
 _NOT_SPECIFIC: Final = "REQUEST_NOT_SPECIFIC"
 _CURSOR: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,15})")
 _KEYS_LAST: Final = timedelta(minutes=5)
+_DOUBTED_KEYS_LAST: Final = timedelta(seconds=5)
 _OK, _FORBIDDEN, _GONE, _UNAVAILABLE = 200, 403, 410, 503
 
 
@@ -53,8 +54,9 @@ class BrokerKeys:
     def get(self, *, are_doubted: bool = False) -> Mapping[str, Any]:
         """The key set. Raises OutboundError, ValueError if there is none to be had."""
         with self._lock:
-            is_old = self._clock() - self._fetched_at > _KEYS_LAST
-            if self._keys is None or is_old or are_doubted:
+            # Whoever sends rubbish makes us doubt: the broker is not to be asked for each of it.
+            lasts = _DOUBTED_KEYS_LAST if are_doubted else _KEYS_LAST
+            if self._keys is None or self._clock() - self._fetched_at > lasts:
                 answer = self._http.request("GET", f"{self._issuer}/jwks")
                 loaded = orjson.loads(answer.body)
                 if answer.status != _OK or not isinstance(loaded, dict):
