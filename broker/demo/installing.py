@@ -312,14 +312,14 @@ def _populate(installation: Installation, demo: Demo, now: Callable[[], datetime
             subject_id = add_subject(work, keyring, now())
             account = NewAccount("citizen", persona.username, password_hash, subject_id, persona.person.name)
             create_account(work.session, keyring, account, now())
-            for holder_id, number, record_type in (
-                (HOSPITAL, persona.person.patient_no, "health.medical_bill"),
-                (REGISTER, persona.person.member_no, "insurance.indemnity_policy"),
+            for holder_id, number, record_types in (
+                (HOSPITAL, persona.person.patient_no, ("health.medical_bill", "health.medical_bill_detail")),
+                (REGISTER, persona.person.member_no, ("insurance.indemnity_policy",)),
             ):
                 link(
                     work,
                     keyring,
-                    NewLink(subject_id, holder_id, number, (record_type,), "ko", persona.person.name),
+                    NewLink(subject_id, holder_id, number, record_types, "ko", persona.person.name),
                     now(),
                 )
 

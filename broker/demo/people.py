@@ -59,7 +59,7 @@ PERSONAS: Final = tuple(
         DEMO_PEOPLE,
         (
             "A young tenant with bills of the last weeks: claims them all with one consent",
-            "Has been in hospital: part of the claim goes to a person for review",
+            "Has been in hospital: settled by rule with the detailed bills, by a person without them",
             "Sixteen, and may consent alone",
             "Reads everything, and says no",
             "Agrees, and stops it the same evening",

@@ -110,7 +110,12 @@ def test_the_object_is_the_one_that_was_promised(told: Told) -> None:
 
 def test_the_claim_is_filed_over_what_was_pulled(told: Told) -> None:
     pulled, claim = told.object["pull"]["records"], told.object["claim"]
-    assert pulled.keys() == {"health.medical_bill", "insurance.indemnity_policy"}
+    assert pulled.keys() == {
+        "health.medical_bill",
+        "health.medical_bill_detail",
+        "insurance.indemnity_policy",
+    }
+    assert pulled["health.medical_bill"] == pulled["health.medical_bill_detail"] > 0
     assert pulled["insurance.indemnity_policy"] == 1
     assert claim.keys() == {"lines", "payable", "status"}
     assert len({line["bill_no"] for line in claim["lines"]}) == pulled["health.medical_bill"]

@@ -38,6 +38,7 @@ from tests.flows.demos import RunningDemo
 
 BILL = "health.medical_bill"
 POLICY = "insurance.indemnity_policy"
+DETAIL = "health.medical_bill_detail"
 PATIENCE = 20
 
 
@@ -197,7 +198,7 @@ def test_the_whole_flow(third: Third) -> None:
     assert (token.token_type, token.scope) == ("DPoP", "records.read")
     (granted,) = token.authorization_details
     assert granted["grant_id"] == token.grant_id
-    assert [item["record_type"] for item in granted["items"]] == [BILL, POLICY]
+    assert [item["record_type"] for item in granted["items"]] == [BILL, POLICY, DETAIL]
     refreshed = third.library.refresh_token(token)
     assert refreshed.access_token != token.access_token
 

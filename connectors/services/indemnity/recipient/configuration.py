@@ -58,7 +58,10 @@ def load_configuration(path: Path) -> Configuration:
 def asked_terms(
     *, issuer: str, purpose: str, institution: str, holders: tuple[str, ...], now: datetime
 ) -> dict[str, Any]:
-    """The `mydata_consent` object that this insurer asks for: 90 days of one hospital's bills, the policy."""
+    """The `mydata_consent` object that this insurer asks for: 90 days of one hospital's bills, the policy.
+
+    The detailed bills are optional: without them a person looks at what only they would decide.
+    """
     seoul = now.astimezone(UTC) + timedelta(hours=9)
     first, last = (seoul - timedelta(days=90)).date(), seoul.date()
     period = {"from": first.isoformat(), "to": last.isoformat()}
@@ -102,6 +105,21 @@ def asked_terms(
                 "mode": "fields",
                 "fields": policy_fields,
                 "required": True,
+            },
+            {
+                "record_type": "health.medical_bill_detail",
+                "mode": "fields",
+                "fields": [
+                    "bill_no",
+                    "institution",
+                    "issue_date",
+                    "patient_class",
+                    "period",
+                    "rows",
+                    "totals",
+                ],
+                "required": False,
+                "filter": {"institution": [institution], "period": period},
             },
         ],
         "holders": list(holders),
