@@ -19,6 +19,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 _STATUS: Final = slice(9, 12)  # HTTP/1.1 200
 _LAST_WAIT_SECONDS: Final = 30
+_CLOSING_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,11 @@ class _Connection(asyncio.Protocol):
         self._run.working += 1
         self._next()
 
+    def abort(self) -> None:
+        """Give the connection up, whatever is on its way."""
+        self._is_working = False
+        self._transport.abort()
+
     def data_received(self, data: bytes) -> None:
         received = self._received + data if self._received else data
         head_end = received.find(_HEAD_END)
@@ -131,10 +137,15 @@ async def _drive(port: int, requests: Iterator[bytes], connections: int, seconds
     ]
     began = time.perf_counter()
     run.deadline = began + seconds
-    for connection in opened:
-        connection.start()
-    await asyncio.wait_for(run.done, seconds + _LAST_WAIT_SECONDS)
-    taken = time.perf_counter() - began
+    try:
+        for connection in opened:
+            connection.start()
+        await asyncio.wait_for(run.done, seconds + _LAST_WAIT_SECONDS)
+        taken = time.perf_counter() - began
+    finally:
+        for connection in opened:
+            connection.abort()
+        await asyncio.sleep(_CLOSING_SECONDS)  # the loop must see them gone before it is closed
     latencies = sorted(run.latencies)
     return Load(
         answers=len(latencies),
