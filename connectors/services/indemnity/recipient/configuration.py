@@ -1,13 +1,38 @@
 """The insurer's own configuration: a JSON file, its keys beside it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
 from vault.jose import Jwk
+
+_BILL_FIELDS: Final = [
+    "bill_no",
+    "care_type",
+    "institution",
+    "issue_date",
+    "lines",
+    "patient_class",
+    "period",
+    "totals",
+]
+_POLICY_FIELDS: Final = [
+    "contract_date",
+    "coverages",
+    "end_date",
+    "generation",
+    "insurer_code",
+    "limits",
+    "policy_no",
+    "product_name",
+    "status",
+    "ytd_used",
+]
+_DETAIL_FIELDS: Final = ["bill_no", "institution", "issue_date", "patient_class", "period", "rows", "totals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,63 +90,12 @@ def asked_terms(
     seoul = now.astimezone(UTC) + timedelta(hours=9)
     first, last = (seoul - timedelta(days=90)).date(), seoul.date()
     period = {"from": first.isoformat(), "to": last.isoformat()}
-    bill_fields = [
-        "bill_no",
-        "care_type",
-        "institution",
-        "issue_date",
-        "lines",
-        "patient_class",
-        "period",
-        "totals",
-    ]
-    policy_fields = [
-        "contract_date",
-        "coverages",
-        "end_date",
-        "generation",
-        "insurer_code",
-        "limits",
-        "policy_no",
-        "product_name",
-        "status",
-        "ytd_used",
-    ]
     return {
         "type": "mydata_consent",
         "locations": [f"{issuer}/v1/records"],
         "actions": ["read"],
         "purpose": purpose,
-        "items": [
-            {
-                "record_type": "health.medical_bill",
-                "mode": "fields",
-                "fields": bill_fields,
-                "required": True,
-                "filter": {"institution": [institution], "period": period},
-            },
-            {
-                "record_type": "insurance.indemnity_policy",
-                "mode": "fields",
-                "fields": policy_fields,
-                "required": True,
-            },
-            {
-                "record_type": "health.medical_bill_detail",
-                "mode": "fields",
-                "fields": [
-                    "bill_no",
-                    "institution",
-                    "issue_date",
-                    "patient_class",
-                    "period",
-                    "rows",
-                    "totals",
-                ],
-                "required": False,
-                "filter": {"institution": [institution], "period": period},
-            },
-        ],
+        "items": _asked_items({"institution": [institution], "period": period}),
         "holders": list(holders),
         "access": {
             "kind": "once",
@@ -132,3 +106,29 @@ def asked_terms(
         "data_period": period,
         "retention": {"store": True, "period": "P90D", "on_end": "delete"},
     }
+
+
+def _asked_items(of_these_bills: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Bills and policy, without which there is no claim; and the detailed bills, which may be left off."""
+    return [
+        {
+            "record_type": "health.medical_bill",
+            "mode": "fields",
+            "fields": _BILL_FIELDS,
+            "required": True,
+            "filter": of_these_bills,
+        },
+        {
+            "record_type": "insurance.indemnity_policy",
+            "mode": "fields",
+            "fields": _POLICY_FIELDS,
+            "required": True,
+        },
+        {
+            "record_type": "health.medical_bill_detail",
+            "mode": "fields",
+            "fields": _DETAIL_FIELDS,
+            "required": False,
+            "filter": of_these_bills,
+        },
+    ]
