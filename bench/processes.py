@@ -128,12 +128,16 @@ def _running(
 def _wait(process: "subprocess.Popen[bytes]", port: int, probe: str) -> None:
     """Until it answers and all its workers have come to rest. ServerFailedError."""
     deadline, before = time.monotonic() + _START_SECONDS, -1.0
-    while not _answers(port, probe) or cpu_seconds(process.pid) - before > _IDLE_SECONDS:
-        before = cpu_seconds(process.pid)
+    while True:
+        is_up, used = _answers(port, probe), cpu_seconds(process.pid)
+        # Asked for in any case: another program may have taken the port and be the one that answers.
         if process.poll() is not None:
             raise ServerFailedError(f"a server ended with {process.returncode}")
+        if is_up and used - before < _IDLE_SECONDS:
+            return
         if time.monotonic() > deadline:
             raise ServerFailedError("a server did not come to rest")
+        before = used
         time.sleep(_PAUSE_SECONDS)
 
 
