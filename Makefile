@@ -25,8 +25,9 @@ demo: setup  ## a running broker on SQLite with demo people, a hospital and an i
 	@exec $(BIN)/mydata demo $(DEMO_OPTIONS)
 
 test: $(VENV)/.installed-test system  ## every test that is not marked slow, on SQLite and PostgreSQL, and the coverage gate
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-report= $(PYTEST_OPTIONS)
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-report= $(PYTEST_OPTIONS) tests/consent tests/vault
 	$(BIN)/coverage report --include="consent/*,vault/*" --fail-under=100
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal $(PYTEST_OPTIONS) --ignore=tests/consent --ignore=tests/vault
 
 # Exit code 5 of pytest: no test is marked slow.
 test-slow: $(VENV)/.installed-test system  ## the tests that are marked slow
