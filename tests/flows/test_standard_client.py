@@ -47,13 +47,13 @@ class Third:
     """Another company's software at the demo's client, and a person in front of it."""
 
     demo: RunningDemo
-    library: OAuth2Client
+    standard: OAuth2Client
     session: requests.Session
     came_back: "SimpleQueue[str]"
 
     def asks(self, **changes: Any) -> AuthorizationRequest:  # noqa: ANN401 - members of the details
         (detail,) = self.demo.client["authorization_details"]
-        return self.library.authorization_request(
+        return self.standard.authorization_request(
             scope="records.read",
             dpop=True,
             authorization_details=json.dumps([detail | changes]),
@@ -62,7 +62,7 @@ class Third:
 
     def is_allowed(self, request: AuthorizationRequest) -> str:
         """Push the request and let the person agree; the address that their browser came back to."""
-        pushed = self.library.pushed_authorization_request(request)
+        pushed = self.standard.pushed_authorization_request(request)
         person = self.demo.announced["personas"][0]
         citizen = Citizen(self.demo.issuer, person["username"], person["password"])
         try:
@@ -150,7 +150,7 @@ def test_over_asking_never_reaches_the_person(third: Third) -> None:
         {"unheard_of": True},
     ):
         with pytest.raises(OAuth2Error) as refused:
-            third.library.pushed_authorization_request(third.asks(**changes))
+            third.standard.pushed_authorization_request(third.asks(**changes))
         assert refused.value.response.json()["error"] == "invalid_authorization_details"
 
 
@@ -174,14 +174,14 @@ def test_a_response_of_another_issuer_or_for_another_request_is_told(third: Thir
 
 def test_a_code_is_good_once_and_its_second_use_ends_the_tokens(third: Third) -> None:
     answer = third.answer()
-    token = third.library.authorization_code(answer)
+    token = third.standard.authorization_code(answer)
     with pytest.raises(InvalidGrant):
-        third.library.authorization_code(answer)
+        third.standard.authorization_code(answer)
     assert third.is_refused(token, "k").json()["code"] == "token_revoked"
 
 
 def test_a_stolen_token_opens_nothing(third: Third) -> None:
-    token = third.library.authorization_code(third.answer())
+    token = third.standard.authorization_code(third.answer())
     thief = DPoPToken(access_token=token.access_token, _dpop_key=DPoPKey.generate())
     assert third.is_refused(thief, "k").json()["code"] == "invalid_token"
     bearer = third.session.post(
@@ -194,12 +194,12 @@ def test_a_stolen_token_opens_nothing(third: Third) -> None:
 
 
 def test_the_whole_flow(third: Third) -> None:
-    token = third.library.authorization_code(third.answer())
+    token = third.standard.authorization_code(third.answer())
     assert (token.token_type, token.scope) == ("DPoP", "records.read")
     (granted,) = token.authorization_details
     assert granted["grant_id"] == token.grant_id
     assert [item["record_type"] for item in granted["items"]] == [BILL, POLICY, DETAIL]
-    refreshed = third.library.refresh_token(token)
+    refreshed = third.standard.refresh_token(token)
     assert refreshed.access_token != token.access_token
 
     first = third.pull(refreshed, "first")
@@ -214,22 +214,22 @@ def test_the_whole_flow(third: Third) -> None:
     second = third.pull(refreshed, "second")
     assert (second.status_code, second.json()["code"]) == (403, "no_place_left")
 
-    assert third.library.revoke_access_token(refreshed) is True
+    assert third.standard.revoke_access_token(refreshed) is True
     assert third.is_refused(refreshed, "first").json()["code"] == "token_revoked"
-    again = third.library.refresh_token(token)
-    assert third.library.revoke_refresh_token(token) is True
+    again = third.standard.refresh_token(token)
+    assert third.standard.revoke_refresh_token(token) is True
     with pytest.raises(InvalidGrant):
-        third.library.refresh_token(token)
+        third.standard.refresh_token(token)
     third.stops(token.grant_id)
     assert third.is_refused(again, "first").status_code == 401
 
 
 def test_the_librarys_own_auth_classes_pull_and_acknowledge(third: Third) -> None:
-    auth = OAuth2AuthorizationCodeAuth(third.library, third.answer())
+    auth = OAuth2AuthorizationCodeAuth(third.standard, third.answer())
     bills = third.session.get(f"{third.demo.issuer}/v1/records/{BILL}", auth=auth, timeout=PATIENCE)
     assert bills.status_code == 200
     assert bills.json()["records"].keys() == {BILL}
-    own = OAuth2ClientCredentialsAuth(third.library, scope="deliveries")
+    own = OAuth2ClientCredentialsAuth(third.standard, scope="deliveries")
     address = f"{third.demo.issuer}/v1/deliveries/{bills.json()['delivery_id']}/ack"
     for _ in range(2):
         done = third.session.post(address, auth=own, timeout=PATIENCE)
@@ -239,8 +239,8 @@ def test_the_librarys_own_auth_classes_pull_and_acknowledge(third: Third) -> Non
 
 
 def test_after_the_person_stopped_it_nothing_opens(third: Third) -> None:
-    token = third.library.authorization_code(third.answer())
+    token = third.standard.authorization_code(third.answer())
     third.stops(token.grant_id)
     assert third.is_refused(token, "k").json()["code"] == "consent_withdrawn"
     with pytest.raises(InvalidGrant):
-        third.library.refresh_token(token)
+        third.standard.refresh_token(token)
