@@ -7,7 +7,7 @@ from typing import Final
 from anyio import to_thread
 from fastapi import FastAPI
 
-from broker.api import catalogue, deliveries, holders, log
+from broker.api import catalogue, decisions, deliveries, holders, log
 from broker.errors import install_error_handlers
 from broker.health import router as health_router
 from broker.installation import Installation
@@ -39,6 +39,7 @@ def create_app(installation: Installation) -> FastAPI:
         health_router,
         oauth_router(),
         deliveries.router,
+        decisions.router,
         holders.router,
         catalogue.router,
         log.router,

@@ -19,7 +19,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from broker.api.errors import ApiTokenError, AuditorNeededError, HolderDeliveryError, ScopeMissingError
+from broker.api.errors import (
+    ApiTokenError,
+    AuditorNeededError,
+    CitizenNeededError,
+    HolderDeliveryError,
+    ScopeMissingError,
+)
 from broker.db import LockTimeoutError, UnfinishedError
 from broker.deps import BadFormError, BodyTooLargeError
 from broker.lane.pulls import OverloadedError
@@ -42,6 +48,7 @@ Finding = tuple[str, str]  # (path, rule), never a value
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _SIGN_IN: Final = MappingProxyType({"WWW-Authenticate": 'Cookie realm="auditor"'})  # no standard names this
+_CITIZEN_SIGN_IN: Final = MappingProxyType({"WWW-Authenticate": 'Cookie realm="citizen"'})
 _RETRY_AFTER: Final = MappingProxyType({"Retry-After": "1"})
 _ALGORITHMS: Final = "ES256 PS256 EdDSA"
 _SERVER_ERROR: Final = 500
@@ -105,7 +112,12 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         consent.NothingKeptError: Answer(
             409, "nothing_kept", "Nothing of the record was kept; its holder must deliver it again."
         ),
-        consent.AlreadyDecidedError: Answer(409, "already_decided", "The delivery has a decision already."),
+        consent.AlreadyDecidedError: Answer(
+            409, "already_decided", "The delivery has a decision, and nobody asked for its review."
+        ),
+        consent.DecisionReplacedError: Answer(
+            409, "decision_replaced", "A later decision has taken its place."
+        ),
         consent.NotFoundError: Answer(404, "not_found", "There is nothing here for you."),
         consent.WrongStateError: Answer(409, "wrong_state", "The consent's state does not allow this."),
         consent.NoticeChangedError: Answer(
@@ -142,6 +154,9 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         HolderDeliveryError: Answer(422, "delivery_invalid", "The delivery is not one that can be read."),
         AuditorNeededError: Answer(
             401, "auditor_needed", "This is for auditors who are signed in.", _SIGN_IN
+        ),
+        CitizenNeededError: Answer(
+            401, "citizen_needed", "This is for citizens who are signed in.", _CITIZEN_SIGN_IN
         ),
         BadFormError: Answer(400, "bad_form", "The body is no urlencoded form in UTF-8."),
         BodyTooLargeError: Answer(413, "body_too_large", "The body is larger than this broker takes."),

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+import orjson
 import rfc8785
 from sqlmodel import Session, col, func, select
 
@@ -13,10 +14,13 @@ from consent.errors import AlreadyDecidedError, NotFoundError
 from consent.evidence import Work, record_consent_event
 from consent.lifecycle import fulfil, lock
 from consent.models import Consent, Decision, Delivery
-from consent.vocabulary import ConsentState, EventType
+from consent.vocabulary import ConsentState, DecisionStatus, EventType
 from vault.keys.keyring import Keyring
 from vault.schema import random_id
-from vault.seal import context_of, seal
+from vault.seal import context_of, open_sealed, seal
+
+ANSWERS_REVIEW_OF: Final = "answers_review_of"
+"""In the detail of `decision.received`: the decision that the citizen wanted reviewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,42 +58,47 @@ def receive_decision(  # noqa: PLR0913 - who says what about which delivery, and
 ) -> DecisionReceipt:
     """Keep a recipient's decision for the citizen, sealed in a compartment of its own.
 
-    The same decision again is answered with the first one's id. Raises NotFoundError, and
-    AlreadyDecidedError for a different one.
+    The same decision again is answered with the first one's id. A different one needs a review: the
+    decision that stands says that a person is looking, or the citizen asked for it. The earlier one
+    stays. Raises NotFoundError, AlreadyDecidedError without a review, UnknownKeyError or ErasedError
+    once the person was erased.
     """
     consent, delivery = _locked_delivery(work, delivery_id, recipient_id)
     canonical = rfc8785.dumps(dict(body))
     digest = keyring.index("decision.body", delivery_id + canonical.decode())
-    known = work.session.exec(select(Decision).where(Decision.delivery_id == delivery_id)).one_or_none()
-    if known is not None:
-        if known.body_digest != digest:
-            raise AlreadyDecidedError
-        return DecisionReceipt(known.decision_id, is_repeated=True)
-    decision_id = random_id()
-    compartment_id = keyring.compartment_id(
-        consent.subject_id, recipient_id, decision_compartment(consent.grant_id)
-    )
-    key = keyring.ensure_compartment(consent.subject_id, compartment_id, now)
-    work.session.add(
-        Decision(
-            decision_id=decision_id,
-            delivery_id=delivery_id,
-            grant_id=delivery.grant_id,
-            subject_id=delivery.subject_id,
-            recipient_id=recipient_id,
-            compartment_id=compartment_id,
-            body_sealed=seal(key, decision_context(decision_id), canonical),
-            body_digest=digest,
-            received_at=now,
-        )
+    known = decisions_on(work.session, delivery_id)
+    for decision in known:
+        if decision.body_digest == digest:
+            return DecisionReceipt(decision.decision_id, is_repeated=True)
+    standing = known[-1] if known else None
+    if standing is not None and not _is_under_review(keyring, standing):
+        raise AlreadyDecidedError
+    decision = _add_decision(
+        work, keyring, delivery, number=len(known) + 1, body=(canonical, digest), now=now
     )
     detail = {
         "delivery_id": delivery_id,
-        "decision_id": decision_id,
+        "decision_id": decision.decision_id,
         "sha256": hashlib.sha256(canonical).hexdigest(),
     }
+    if standing is not None and standing.review_requested_at is not None:
+        detail[ANSWERS_REVIEW_OF] = standing.decision_id
     record_consent_event(work, keyring, consent, EventType.DECISION_RECEIVED, detail=detail, now=now)
-    return DecisionReceipt(decision_id, is_repeated=False)
+    return DecisionReceipt(decision.decision_id, is_repeated=False)
+
+
+def decisions_on(session: Session, delivery_id: str) -> list[Decision]:
+    """A delivery's decisions in the order they came; the last one stands."""
+    where = Decision.delivery_id == delivery_id
+    return list(session.exec(select(Decision).where(where).order_by(col(Decision.number))).all())
+
+
+def open_decision(keyring: Keyring, decision: Decision) -> dict[str, Any]:
+    """A decision as the recipient wrote it. Raises UnknownKeyError once its key was erased."""
+    key = keyring.compartment_key(decision.subject_id, decision.compartment_id)
+    context = decision_context(decision.decision_id)
+    body: dict[str, Any] = orjson.loads(open_sealed(key, context, decision.body_sealed))
+    return body
 
 
 def decision_compartment(grant_id: str) -> str:
@@ -110,6 +119,38 @@ def _locked_delivery(work: Work, delivery_id: str, recipient_id: str) -> tuple[C
         raise NotFoundError
     consent = lock(work, grant_id)
     return consent, work.session.exec(select(Delivery).where(*where)).one()
+
+
+def _add_decision(  # noqa: PLR0913 - a decision is all of these
+    work: Work, keyring: Keyring, delivery: Delivery, *, number: int, body: tuple[bytes, bytes], now: datetime
+) -> Decision:
+    """A delivery's next decision, sealed. `body` is canonical JSON and its keyed digest."""
+    canonical, digest = body
+    decision_id = random_id()
+    kind = decision_compartment(delivery.grant_id)
+    compartment_id = keyring.compartment_id(delivery.subject_id, delivery.recipient_id, kind)
+    key = keyring.ensure_compartment(delivery.subject_id, compartment_id, now)
+    decision = Decision(
+        decision_id=decision_id,
+        delivery_id=delivery.delivery_id,
+        number=number,
+        grant_id=delivery.grant_id,
+        subject_id=delivery.subject_id,
+        recipient_id=delivery.recipient_id,
+        compartment_id=compartment_id,
+        body_sealed=seal(key, decision_context(decision_id), canonical),
+        body_digest=digest,
+        received_at=now,
+    )
+    work.session.add(decision)
+    return decision
+
+
+def _is_under_review(keyring: Keyring, standing: Decision) -> bool:
+    """A person is to look, since the rules were silent or since the citizen asked for it."""
+    if standing.review_requested_at is not None:
+        return True
+    return open_decision(keyring, standing).get("status") == DecisionStatus.REVIEW
 
 
 def _is_settled(session: Session, consent: Consent) -> bool:

@@ -41,8 +41,16 @@ class NothingKeptError(ConsentError):
     """Only a notice of the record is kept, since nobody had agreed to it: it must be delivered again."""
 
 
+class RecordFaultyError(ConsentError):
+    """A record that is kept apart for its faults cannot be taken as it is: its holder must mend it."""
+
+
 class AlreadyDecidedError(ConsentError):
-    """A delivery has one decision; another one for it was refused."""
+    """The decision stands and nobody asked for its review: another one for its delivery was refused."""
+
+
+class DecisionReplacedError(ConsentError):
+    """A later decision stands on the delivery; of this one no review can be asked for any more."""
 
 
 class NotFoundError(ConsentError):

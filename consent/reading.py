@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlmodel import Session, col, select
 
 from consent.collection import record_types_of
-from consent.delivery import decision_context
+from consent.delivery import open_decision
 from consent.errors import NotFoundError
 from consent.evidence import open_detail
 from consent.ledger.events import Event
@@ -22,7 +21,7 @@ from consent.versions import open_receipt, open_terms, version_id_of
 from consent.vocabulary import ConsentState
 from vault.errors import UnknownKeyError
 from vault.keys.keyring import Keyring
-from vault.seal import SealingKey, open_sealed
+from vault.seal import SealingKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +62,16 @@ class TimelineEvent:
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
-    """What the recipient decided, in its own words; `body` is None once its key was erased."""
+    """What the recipient decided, in its own words; `body` is None once its key was erased.
+
+    `number` counts a delivery's decisions from 1, and the last of them stands.
+    """
 
     decision_id: str
+    delivery_id: str
+    number: int
     received_at: datetime
+    review_requested_at: datetime | None
     body: dict[str, Any] | None
 
 
@@ -227,15 +232,25 @@ def _timeline_event(audit_key: SealingKey, row: LedgerEntry) -> TimelineEvent:
 
 def _decisions(session: Session, keyring: Keyring, consent: Consent) -> tuple[DecisionView, ...]:
     rows = session.exec(
-        select(Decision).where(Decision.grant_id == consent.grant_id).order_by(col(Decision.received_at))
+        select(Decision)
+        .where(Decision.grant_id == consent.grant_id)
+        .order_by(col(Decision.received_at), col(Decision.number))
     ).all()
-    return tuple(DecisionView(row.decision_id, row.received_at, _body(keyring, row)) for row in rows)
+    return tuple(
+        DecisionView(
+            decision_id=row.decision_id,
+            delivery_id=row.delivery_id,
+            number=row.number,
+            received_at=row.received_at,
+            review_requested_at=row.review_requested_at,
+            body=_body(keyring, row),
+        )
+        for row in rows
+    )
 
 
 def _body(keyring: Keyring, row: Decision) -> dict[str, Any] | None:
     try:
-        key = keyring.compartment_key(row.subject_id, row.compartment_id)
+        return open_decision(keyring, row)
     except UnknownKeyError:
         return None
-    body: dict[str, Any] = orjson.loads(open_sealed(key, decision_context(row.decision_id), row.body_sealed))
-    return body

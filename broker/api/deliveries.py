@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from broker.api.guards import DeliveriesCaller
 from broker.deps import Installed, Now, Tx
 from consent.delivery import acknowledge, receive_decision
+from consent.vocabulary import DecisionStatus
 
 router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"])
 
@@ -43,7 +44,7 @@ class DecisionLine(_Body):
 class DecisionBody(_Body):
     """What a recipient decided on a delivery."""
 
-    status: Literal["approved", "rejected", "review"]
+    status: DecisionStatus
     reference: Name
     payable: Won
     lines: list[DecisionLine] = Field(max_length=500)
@@ -82,7 +83,11 @@ def decide_on_delivery(  # noqa: PLR0913, PLR0917 - what the framework injects
     now: Now,
     response: Response,
 ) -> DecisionReceived:
-    """Send the decision back to the person. The same one again answers 200 with the first one's id."""
+    """Send the decision back to the person. The same one again answers 200 with the first one's id.
+
+    A different one is taken after status `review`, or once the person has asked for a review; the person
+    sees the earlier one too. A review that confirms says so in its explanation, and so differs.
+    """
     received = receive_decision(
         work,
         installation.keyring,

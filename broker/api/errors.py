@@ -21,6 +21,10 @@ class AuditorNeededError(Exception):
     """Entries of the log are for auditors."""
 
 
+class CitizenNeededError(Exception):
+    """What a citizen may do about their own data is for citizens who are signed in."""
+
+
 class HolderDeliveryError(Exception):
     """A holder's delivery that cannot be read at all: `faults` say where and why, never a value."""
 

@@ -1,4 +1,4 @@
-"""Guards of the JSON interface, declared per router: a client's own token bound to its key, or an auditor."""
+"""Guards of the JSON interface, declared per router: a client's own token bound to its key, or a person."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from sqlmodel import Session, select
 
-from broker.api.errors import ApiTokenError, AuditorNeededError, ScopeMissingError
+from broker.api.errors import ApiTokenError, AuditorNeededError, CitizenNeededError, ScopeMissingError
 from broker.db import transaction
 from broker.deps import Installed, Now
 from broker.oauth.dpop import take_jti, verify_proof
@@ -76,6 +76,14 @@ def require_auditor_here(visitor: SignedInVisitor) -> Visitor:
     return visitor
 
 
+def require_citizen_here(visitor: SignedInVisitor) -> Visitor:
+    """A signed-in citizen; machines are told 401, not sent to a sign-in page."""
+    if visitor is None or visitor.role != "citizen":
+        raise CitizenNeededError
+    return visitor
+
+
+CitizenHere = Annotated[Visitor, Depends(require_citizen_here)]
 AuditorHere = Annotated[Visitor, Depends(require_auditor_here)]
 
 

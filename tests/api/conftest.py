@@ -69,11 +69,12 @@ class Office:
         used = token or self.own_token(speaker)
         return self.http.post(path, json=body, headers=bound(speaker, path, used))
 
-    def sign_in(self, role: Role) -> dict[str, str]:
-        """A cookie of somebody in this role."""
+    def sign_in(self, role: Role, subject_id: str | None = None) -> dict[str, str]:
+        """A cookie of somebody in this role: a new person, if none is named."""
         installation, now = self.world.installation, self.world.clock()
         with transaction(installation.data) as work:
-            subject_id = add_subject(work, installation.keyring, now) if role == "citizen" else None
+            if role == "citizen" and subject_id is None:
+                subject_id = add_subject(work, installation.keyring, now)
             new = NewAccount(role, random_id(), "no password", subject_id)
             account_id = create_account(work.session, installation.keyring, new, now)
             work.session.flush()

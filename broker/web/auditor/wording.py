@@ -30,6 +30,7 @@ def event_for_auditors(words: Words, event: str) -> str:
         EventType.DELIVERY_REPEATED: words.gettext("Data redelivered"),
         EventType.DELIVERY_ACKNOWLEDGED: words.gettext("Delivery acknowledged"),
         EventType.DECISION_RECEIVED: words.gettext("Decision received"),
+        EventType.DECISION_REVIEW_REQUESTED: words.gettext("Review of a decision requested"),
         EventType.RECORD_TAMPERED: words.gettext("Tampered record found"),
         EventType.SHARES_DESTROYED: words.gettext("Key shares destroyed"),
     }

@@ -1,4 +1,4 @@
-"""One consent: what was agreed, what happened, the recipient's decisions, and stopping it.
+"""One consent: what was agreed, what happened, the decisions and their review, and stopping it.
 
 Somebody else's consent is answered like an unknown one: the reading raises NotFoundError (404).
 """
@@ -8,11 +8,14 @@ from starlette.responses import Response
 
 from broker.web.citizen import wording
 from broker.web.citizen.desk import DeskOf, ReaderOf
-from broker.web.citizen.views import describe_decision, steps
+from broker.web.citizen.outcomes import outcomes
+from broker.web.citizen.views import steps
+from broker.web.errors import PageNotFoundError
 from broker.web.rendering import PageOf
 from broker.web.signin.guards import require_citizen
 from consent import lifecycle
-from consent.errors import WrongStateError
+from consent.errors import DecisionReplacedError, WrongStateError
+from consent.review import ask_for_review
 from consent.vocabulary import ConsentState
 
 router = APIRouter(prefix="/consents", dependencies=[Depends(require_citizen)])
@@ -30,7 +33,7 @@ def show_consent(grant_id: str, page: PageOf, reader: ReaderOf) -> Response:
         group=wording.group_of(consent.state),
         can_be_stopped=wording.can_be_stopped(consent.state, was_given=consent.given_at is not None),
         steps=steps(page.words, consent.timeline),
-        decisions=[describe_decision(page.words, decision) for decision in consent.decisions],
+        outcomes=outcomes(page.words, consent.decisions),
     )
 
 
@@ -66,3 +69,17 @@ def show_stopped(grant_id: str, page: PageOf, reader: ReaderOf) -> Response:
         return page.redirect(f"/consents/{grant_id}")
     terms = reader.in_words(page.words, consent.terms, consent.recipient)
     return page.answer("citizen/stopped.html", consent=consent, terms=terms)
+
+
+@router.post("/{grant_id}/decisions/{decision_id}/review", name="consents.review.post")
+def post_review(grant_id: str, decision_id: str, page: PageOf, desk: DeskOf) -> Response:
+    """Ask that a person looks at a decision again; a second time changes nothing."""
+    try:
+        asked = ask_for_review(desk.work, desk.keyring, decision_id, desk.subject_id, desk.now)
+    except DecisionReplacedError:
+        # The page was older than the decision that stands now: show that one.
+        desk.reader.consent(grant_id)
+    else:
+        if asked.grant_id != grant_id:
+            raise PageNotFoundError  # undoes what was asked
+    return page.redirect(f"/consents/{grant_id}")

@@ -1,15 +1,16 @@
 """What the citizen's templates show, shaped from the domain's views. Pure: no session, no clock."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from broker.web.citizen import wording
 from broker.web.citizen.wording import Lexicon
 from broker.web.i18n import Words
+from consent.delivery import ANSWERS_REVIEW_OF
 from consent.purposes import Purpose
-from consent.reading import ConsentView, DecisionView, Party, PullView, TimelineEvent
+from consent.reading import ConsentView, Party, PullView, TimelineEvent
 from consent.terms import Item, Terms
 from consent.vocabulary import EventType, Sensitivity
 from vault.record_types.catalogue import Catalogue, RecordType
@@ -105,31 +106,6 @@ class Step:
     is_refusal: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimLine:
-    """One line of a recipient's decision: which bill and part, the amounts in won, the rule, and why."""
-
-    bill_no: str
-    part: str
-    billed: int
-    deductible: int
-    paid: int
-    rule_id: str
-    explanation: str
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionWords:
-    """A recipient's decision in words."""
-
-    received_at: datetime
-    status: str
-    reference: str
-    payable: int
-    explanation: str
-    lines: tuple[ClaimLine, ...]
-
-
 def describe_item(words: Words, item: Item, terms: Terms, record_type: RecordType) -> ItemWords:
     """An item with every field it discloses; field codes never appear."""
     names = item.fields if item.fields is not None else tuple(record_type.fields)
@@ -210,21 +186,6 @@ def steps(words: Words, timeline: Iterable[TimelineEvent]) -> list[Step]:
     return [_step(words, event) for event in timeline][::-1]
 
 
-def describe_decision(words: Words, decision: DecisionView) -> DecisionWords | None:
-    """A recipient's decision, whose shape was checked when it came in; None once its key was erased."""
-    body = decision.body
-    if body is None:
-        return None
-    return DecisionWords(
-        received_at=decision.received_at,
-        status=wording.decision_in_words(words, body["status"]),
-        reference=body["reference"],
-        payable=body["payable"],
-        explanation=body["explanation"][words.language],
-        lines=tuple(_claim_line(words, line) for line in body["lines"]),
-    )
-
-
 def _limits(words: Words, item: Item, terms: Terms, record_type: RecordType) -> list[str]:
     if "period" not in record_type.filters and item.filter is None:
         return []
@@ -259,19 +220,7 @@ def _step(words: Words, event: TimelineEvent) -> Step:
     return Step(
         index=event.index,
         at=event.at,
-        text=wording.event_in_words(words, event.type),
+        text=wording.event_in_words(words, event.type, answers_review=ANSWERS_REVIEW_OF in event.detail),
         note=wording.reason_in_words(words, reason) if isinstance(reason, str) else None,
         is_refusal=event.type in {EventType.DELIVERY_REFUSED, EventType.RECORD_TAMPERED},
-    )
-
-
-def _claim_line(words: Words, line: Mapping[str, Any]) -> ClaimLine:
-    return ClaimLine(
-        bill_no=line["bill_no"],
-        part=wording.part_in_words(words, line["part"]),
-        billed=line["billed"],
-        deductible=line["deductible"],
-        paid=line["paid"],
-        rule_id=line["rule_id"],
-        explanation=line["explanation"][words.language],
     )
