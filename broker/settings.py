@@ -133,6 +133,13 @@ class CollectionSection(_Section):
     pending_days: Annotated[int, Field(ge=1, le=30)] = 7
 
 
+class EventsSection(_Section):
+    """`[events]`: how long an event for a recipient that does not take it is tried again."""
+
+    give_up_days: Annotated[int, Field(ge=1, le=90)] = 14
+    longest_wait_seconds: Annotated[int, Field(ge=1, le=86400)] = 3600
+
+
 class LimitsSection(_Section):
     """`[limits]`: what the broker takes at most."""
 
@@ -163,6 +170,7 @@ class Settings(_Section):
     session: SessionSection
     delivery: DeliverySection
     collection: CollectionSection
+    events: EventsSection
     limits: LimitsSection
     log: LogSection
     secrets: SecretsSection

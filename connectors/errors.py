@@ -1,6 +1,7 @@
 """What goes wrong outside. Messages name files, places, hosts and rules; never a value or a URL's path."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from vault.errors import Fault
 
@@ -94,3 +95,18 @@ class TransmissionRefusedError(ConnectorError):
     def __init__(self, reason: str, told: str) -> None:
         self.reason = reason
         super().__init__(f"{reason}: {told}")
+
+
+_RULES: Final[tuple[tuple[type[OutboundError], str], ...]] = (
+    (TimedOutError, "timed_out"),
+    (UnreachableError, "unreachable"),
+    (ResponseTooLargeError, "answer_too_large"),
+    (ResponseRefusedError, "answer_redirects_or_is_encoded"),
+    (BlockedAddressError, "address_not_public"),
+    (OutboundError, "address_refused"),
+)
+
+
+def rule_of(error: OutboundError) -> str:
+    """The code under which what went wrong outside is kept."""
+    return next(rule for kind, rule in _RULES if isinstance(error, kind))

@@ -121,6 +121,7 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
     ):
         raise NoticeChangedError
     recipient = require_recipient(work.session, consent.recipient_id)
+    _await_arrivals(work, consent.subject_id)
     terms, holders = _agreed(work, keyring, consent, signature, now)
     consent.version_number = REQUESTED_NUMBER + 1
     text = _Text(terms, signature.notice_digest, signature.language)
@@ -252,6 +253,18 @@ def _discard(_: int) -> None:
 def _move(consent: Consent, state: ConsentState) -> None:
     consent.state = state
     consent.change_count += 1
+
+
+def _await_arrivals(work: Work, subject_id: str) -> None:
+    """Wait for records that are being stored, which hold their link (`consent.collection`).
+
+    What is stored before is in this consent's first pull; what comes after sees the consent and is
+    announced. Without the lock a record could slip between the two.
+    """
+    living = select(SourceLink.link_id).where(
+        SourceLink.subject_id == subject_id, col(SourceLink.ended_at).is_(None)
+    )
+    work.session.exec(living.order_by(col(SourceLink.link_id)).with_for_update(key_share=True)).all()
 
 
 def _agreed(

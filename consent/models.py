@@ -167,6 +167,7 @@ class ConsentCompartment(Row, table=True):
     """A compartment of records that a consent version opens; its key's share lies in the keyring."""
 
     __tablename__ = "consent_compartment"
+    __table_args__ = (Index("ix_consent_compartment_compartment_id", "compartment_id"),)
 
     version_id: str = Field(primary_key=True, foreign_key="consent_version.version_id")
     compartment_id: str = Field(primary_key=True)
@@ -212,10 +213,16 @@ class DeliveryRecord(Row, table=True):
 
 
 class Decision(Row, table=True):
-    """What a recipient decided on a delivery, sealed for the citizen in a compartment of its own."""
+    """What a recipient decided on a delivery, sealed for the citizen in a compartment of its own.
+
+    `number` counts a delivery's decisions from 1; the last one stands, the others stay for the person to see.
+    """
+
+    __table_args__ = (UniqueConstraint("delivery_id", "number"),)
 
     decision_id: str = Field(primary_key=True)
-    delivery_id: str = Field(foreign_key="delivery.delivery_id", unique=True)
+    delivery_id: str = Field(foreign_key="delivery.delivery_id")
+    number: int
     grant_id: str = Field(index=True)
     subject_id: str
     recipient_id: str
@@ -223,10 +230,14 @@ class Decision(Row, table=True):
     body_sealed: bytes = Field(sa_type=LargeBinary)
     body_digest: bytes = Field(sa_type=LargeBinary)
     received_at: datetime = Field(sa_type=Instant)
+    review_requested_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class Duty(Row, table=True):
-    """An outbox row: what must happen after a commit, and has not yet. Payload holds ids only."""
+    """An outbox row: what must happen after a commit, and has not yet. Payload holds ids only.
+
+    `fault` is the code of the last failure; `dead_at` says since when nothing tries it any more.
+    """
 
     __table_args__ = (Index("ix_duty_done_at_due_at", "done_at", "due_at"),)
 
@@ -237,3 +248,5 @@ class Duty(Row, table=True):
     attempts: int = 0
     created_at: datetime = Field(sa_type=Instant)
     done_at: datetime | None = Field(default=None, sa_type=Instant)
+    dead_at: datetime | None = Field(default=None, sa_type=Instant)
+    fault: str | None = None

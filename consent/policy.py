@@ -61,11 +61,27 @@ class PullRequest:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Yes: these items, on a new place (its ordinal, from 1) or again as `past`."""
+    """Yes: these items, on a new place (its ordinal, from 1) or again as `past`.
+
+    `needs_news`: only if something among the records is news to the recipient (`is_news`), because the cycle
+    of a periodic consent is not over.
+    """
 
     items: tuple[Item, ...]
     ordinal: int | None
     past: PastDelivery | None
+    needs_news: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosed:
+    """When a record version was last delivered under this consent, and whether that was ever acknowledged."""
+
+    last_at: datetime | None
+    is_acknowledged: bool
+
+
+NEVER_DISCLOSED: Final = Disclosed(last_at=None, is_acknowledged=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,18 @@ def decide(terms: Terms, facts: ConsentFacts, request: PullRequest, now: datetim
         return _decide_repeat(facts, request, request.past, items, now)
     if facts.places_taken >= facts.max_pulls:
         return Refusal(Reason.NO_PLACE_LEFT)
-    return Permit(items=items, ordinal=facts.places_taken + 1, past=None)
+    needs_news = _is_within_cycle(terms, facts, now)
+    return Permit(items=items, ordinal=facts.places_taken + 1, past=None, needs_news=needs_news)
+
+
+def is_news(disclosed: Disclosed, redelivery_window: timedelta, now: datetime) -> bool:
+    """Whether a record version still has to reach the recipient.
+
+    What was delivered and never acknowledged is lost once its key answers no more: it counts as new again.
+    """
+    if disclosed.last_at is None:
+        return True
+    return not disclosed.is_acknowledged and now >= disclosed.last_at + redelivery_window
 
 
 def access_refused(facts: ConsentFacts, now: datetime) -> Reason | None:
@@ -118,3 +145,8 @@ def _decide_repeat(
     if now >= past.as_of + facts.redelivery_window:
         return Refusal(Reason.OUTSIDE_WINDOW)
     return Permit(items=items, ordinal=None, past=past)
+
+
+def _is_within_cycle(terms: Terms, facts: ConsentFacts, now: datetime) -> bool:
+    cycle = terms.access.cycle_length
+    return cycle is not None and facts.last_place_at is not None and now < facts.last_place_at + cycle

@@ -51,10 +51,14 @@ class Caps(_Frozen):
     max_days: int = Field(ge=1)
     max_lookback_days: int = Field(ge=1)
     max_retention_days: int = Field(ge=0)
+    shortest_cycle_days: int | None = Field(default=None, ge=7, le=30)
 
 
 class Purpose(_Frozen):
-    """One declared purpose with its caps and the text that explains it."""
+    """One declared purpose with its caps and the text that explains it.
+
+    `periodic_caps` are those of periodic access, where the purpose allows it beside `caps`.
+    """
 
     code: str
     legal_basis: str
@@ -64,7 +68,12 @@ class Purpose(_Frozen):
     refusal_effect: Text
     items: tuple[PurposeItem, ...] = Field(min_length=1)
     caps: Caps
+    periodic_caps: Caps | None = None
     notice: Notice
+
+    def caps_of(self, kind: AccessKind) -> Caps | None:
+        """The upper bounds of one kind of access; None if the purpose does not allow it."""
+        return next((caps for caps in (self.caps, self.periodic_caps) if caps and caps.kind is kind), None)
 
     def item(self, record_type: str) -> PurposeItem | None:
         """What the purpose allows for a record type, if anything."""

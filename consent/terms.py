@@ -35,6 +35,9 @@ _INSTANT: Final = re.compile(
 )
 _MAX_ITEMS: Final = 20
 
+# Credit information decree and MyData 2.0: a cycle of one week to one month.
+_CYCLES: Final = {"P1W": 7, "P2W": 14, "P3W": 21, "P4W": 28, "P1M": 30}
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
@@ -125,12 +128,28 @@ class Item(_Frozen):
 
 
 class Access(_Frozen):
-    """How often and between which instants the recipient may pull."""
+    """How often and between which instants the recipient may pull.
+
+    Periodic access has a `cycle`: a pull when something new has arrived, and one in each cycle otherwise.
+    """
 
     kind: AccessKind
+    cycle: Literal["P1W", "P2W", "P3W", "P4W", "P1M"] | None = None
     max_pulls: int = Field(ge=1, le=1000, strict=True)
     valid_from: InstantOfTerms
     valid_until: InstantOfTerms
+
+    @model_validator(mode="after")
+    def _cycle_fits_kind(self) -> Self:
+        if (self.kind is AccessKind.PERIODIC) != (self.cycle is not None):
+            message = "a cycle is named for periodic access, and only there"
+            raise ValueError(message)
+        return self
+
+    @property
+    def cycle_length(self) -> timedelta | None:
+        """The cycle; a month counts as thirty days."""
+        return None if self.cycle is None else timedelta(days=_CYCLES[self.cycle])
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Self:
@@ -281,9 +300,13 @@ def _within(path: str, item: Item, allowed: PurposeItem) -> Iterator[tuple[str, 
 
 
 def _access_faults(terms: Terms, purpose: Purpose, now: datetime) -> Iterator[tuple[str, str]]:
-    caps = purpose.caps
-    if terms.access.kind is not caps.kind:
+    caps = purpose.caps_of(terms.access.kind)
+    if caps is None:
         yield "access.kind", "not a kind of access of this purpose"
+        return
+    cycle, shortest = terms.access.cycle_length, caps.shortest_cycle_days
+    if cycle is not None and shortest is not None and cycle < timedelta(days=shortest):
+        yield "access.cycle", f"at least {shortest} days"
     if terms.access.max_pulls > caps.max_pulls:
         yield "access.max_pulls", f"at most {caps.max_pulls}"
     if terms.access.valid_until <= now:

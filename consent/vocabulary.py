@@ -25,6 +25,7 @@ class AccessKind(StrEnum):
     """How often a recipient may pull."""
 
     ONCE = "once"
+    PERIODIC = "periodic"
 
 
 class OnEnd(StrEnum):
@@ -57,6 +58,7 @@ class Reason(StrEnum):
     ITEM_NOT_GRANTED = "item_not_granted"
     OUTSIDE_WINDOW = "outside_window"
     NO_PLACE_LEFT = "no_place_left"
+    CYCLE_NOT_OVER = "cycle_not_over"
     KEY_REUSED = "key_reused"
     REDELIVERY_DIFFERS = "redelivery_differs"
     ERASED = "erased"
@@ -80,13 +82,23 @@ class RefusalReason(StrEnum):
 
 
 class Doubt(StrEnum):
-    """Why it is not certain whose a record is: it is kept apart until a person has decided."""
+    """Why a record is kept apart until a person has decided: whose it is, or what it says, is not certain."""
 
     PERSON_NOT_LINKED = "person_not_linked"
     PERSON_AMBIGUOUS = "person_ambiguous"
     NUMBER_DIFFERS = "number_differs"
     NAME_DIFFERS = "name_differs"
     BIRTH_DATE_DIFFERS = "birth_date_differs"
+    RECORD_FAULTY = "record_faulty"
+    CONTRADICTS_ANOTHER = "contradicts_another"
+
+
+class DecisionStatus(StrEnum):
+    """What a recipient decided; `review` means that a person is still looking."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    REVIEW = "review"
 
 
 class EventType(StrEnum):
@@ -114,6 +126,9 @@ class EventType(StrEnum):
     DELIVERY_REFUSED = "delivery.refused"
     DELIVERY_REPEATED = "delivery.repeated"
     DELIVERY_ACKNOWLEDGED = "delivery.acknowledged"
+    RECIPIENT_TOLD = "recipient.told"
+    RECIPIENT_UNREACHABLE = "recipient.unreachable"
     DECISION_RECEIVED = "decision.received"
+    DECISION_REVIEW_REQUESTED = "decision.review_requested"
     RECORD_TAMPERED = "record.tampered"
     SHARES_DESTROYED = "shares.destroyed"

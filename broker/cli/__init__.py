@@ -13,6 +13,7 @@ from broker.cli import (
     configuration,
     demo,
     doctor,
+    duties,
     keys,
     ledger,
     organisations,
@@ -58,6 +59,7 @@ def build_program() -> typer.Typer:
         "audit": audit.app,
         "receipt": receipts.app,
         "claim": claims.app,
+        "duty": duties.app,
     }
     for name, group in groups.items():
         program.add_typer(group, name=name)

@@ -39,6 +39,9 @@ def add(  # noqa: PLR0913 - the options of a command
         list[str] | None, typer.Option(help="Where answers may go; may be repeated.")
     ] = None,
     purpose: Annotated[list[str] | None, typer.Option(help="What it may ask for; may be repeated.")] = None,
+    events_endpoint: Annotated[
+        str | None, typer.Option(help="Where signed events are pushed to (RFC 8935).")
+    ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Register a client. Its private keys stay with the recipient."""
@@ -56,6 +59,7 @@ def add(  # noqa: PLR0913 - the options of a command
             redirect_uris=tuple(redirect_uri or ()),
             scope=scope,
             purposes=tuple(purpose or ()),
+            events_endpoint=events_endpoint,
         )
     except ValidationError as error:
         faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors(include_input=False)]
@@ -100,6 +104,7 @@ def show(
         "scope": sorted(one.scopes),
         "redirect_uris": list(one.redirect_uris),
         "purposes": list(one.purposes),
+        "events_endpoint": one.events_endpoint or "",
         "key_ids": [key["kid"] for key in one.jwks["keys"]],
         "created_at": one.created_at.isoformat(),
     }

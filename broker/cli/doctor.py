@@ -46,6 +46,7 @@ def _examine(invocation: Invocation) -> "Iterator[Finding]":
     from broker.installation import load_purposes
     from broker.settings import ConfigurationError, load_settings
     from broker.web.rendering import Pages
+    from connectors.sources.catalog import all_sources
     from vault.record_types.catalogue import Catalogue
 
     try:
@@ -59,6 +60,7 @@ def _examine(invocation: Invocation) -> "Iterator[Finding]":
     yield from _examine_files(invocation, settings)
     declarations = registry.check_declarations(Catalogue.load, load_purposes)
     yield declarations
+    yield registry.check_sources(Catalogue.load, all_sources)
     yield registry.check_pages(Pages.load)
     yield serving.check_issuer(settings.server)
     yield serving.check_metadata(settings.server.issuer)
@@ -116,6 +118,7 @@ def _examine_databases(opened: "Installation") -> "Iterator[Finding]":
         for name, session in (("data", data), ("keyring", keyring)):
             for title, run in (
                 (f"{name} version", databases.check_version),
+                (f"{name} encoding", databases.check_encoding),
                 (f"{name} durability", databases.check_durability),
             ):
                 yield checked(title, partial(run, title, session))
@@ -141,8 +144,10 @@ def _examine_contents(opened: "Installation") -> "Iterator[Finding]":
         for title, check, patience in (
             ("checkpoint", log.check_checkpoint, _PATIENCE + interval),
             ("duties", work.check_duties, _PATIENCE),
+            ("events", work.check_events, _PATIENCE),
             ("expiry", work.check_expiry, _PATIENCE),
             ("holders", work.check_asking, _PATIENCE),
+            ("pending records", work.check_pending, _PATIENCE),
             ("worker", work.check_worker, _PATIENCE + interval),
         ):
             yield checked(title, partial(check, session, now, patience=patience))

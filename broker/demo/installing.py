@@ -223,6 +223,9 @@ port = {plan.port}
 [keyring]
 root_file = "root.key"
 
+[events]
+longest_wait_seconds = 5
+
 [ledger]
 anchor_file = "log.anchor"
 checkpoint_interval_seconds = 5
@@ -303,6 +306,7 @@ def _populate(installation: Installation, demo: Demo, now: Callable[[], datetime
             redirect_uris=tuple(demo.announcement()["clients"][0]["redirect_uris"]),
             scope=clients_scope(),
             purposes=(PURPOSE,),
+            events_endpoint=f"{demo.plan.insurer_url}/events",
         )
         clients.add(work.session, registration, is_loopback_allowed=True, now=now())
         create_account(work.session, keyring, NewAccount("auditor", AUDITOR, password_hash), now())

@@ -1,4 +1,7 @@
-"""Draining the outbox: each duty in a transaction of its own, repeated until it is done."""
+"""Draining the outbox: each duty in a transaction of its own, repeated until it is done.
+
+What is pushed to recipients goes another way (broker/jobs/telling.py).
+"""
 
 import logging
 from collections.abc import Callable, Mapping

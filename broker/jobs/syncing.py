@@ -5,29 +5,21 @@ slow, away, broken or wrong costs its own link some time, and nobody else anythi
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker.db import transaction
 from broker.installation import Installation
 from broker.jobs.arriving import Outcome, take_in
+from broker.jobs.keeping import divide, keep_contradicting, keep_faulty
 from broker.service_keys import OAUTH_KEY
-from connectors.errors import (
-    BlockedAddressError,
-    HolderFaultError,
-    HolderRefusedError,
-    OutboundError,
-    ResponseRefusedError,
-    ResponseTooLargeError,
-    TimedOutError,
-    UnreachableError,
-)
+from connectors.errors import HolderFaultError, HolderRefusedError, OutboundError, rule_of
 from connectors.http import Limits, OutboundClient
-from connectors.sources.base import SourceRecord
+from connectors.sources.base import Faulty, SourceRecord
 from connectors.sources.catalog import sources_of
 from connectors.sources.holder_api import HolderApi, Page, Question
 from connectors.sources.transmission import PageWish, SigningKey, Transmission
@@ -40,21 +32,14 @@ from vault.errors import ErasedError, VaultError
 
 _log: Final = logging.getLogger(__name__)
 
+_Came = TypeVar("_Came", bound=SourceRecord | Faulty)
+
 FOREIGN_PERSON: Final = "foreign_person"
 NOT_REACHED: Final = frozenset({"timed_out", "unreachable"})
 
 _LIMITS: Final = Limits(connect_seconds=5, read_seconds=10, total_seconds=20, attempts=1)
 _MOST_PAGES: Final = 1000
 """Of one link in one run; the next run goes on from there."""
-
-_FAULTS: Final[tuple[tuple[type[OutboundError], str], ...]] = (
-    (TimedOutError, "timed_out"),
-    (UnreachableError, "unreachable"),
-    (ResponseTooLargeError, "answer_too_large"),
-    (ResponseRefusedError, "answer_redirects_or_is_encoded"),
-    (BlockedAddressError, "address_not_public"),
-    (OutboundError, "address_refused"),
-)
 
 
 @dataclass(slots=True)
@@ -72,10 +57,10 @@ class Synced:
     fault: str | None = None
     refusal: str | None = None
 
-    def count(self, page: Page, outcomes: list[Outcome], foreign: int) -> None:
+    def count(self, outcomes: list[Outcome], refused: int) -> None:
         """Add one page."""
         self.pages += 1
-        self.refused += foreign + len({fault.place for fault in page.faults})
+        self.refused += refused
         for outcome in outcomes:
             name = outcome.what
             setattr(self, name, getattr(self, name) + 1)
@@ -148,7 +133,7 @@ class Asking:
                 self._fail(synced, error.rule, is_broken=True)
                 return synced
             except OutboundError as error:
-                self._fail(synced, _rule_of(error), is_broken=False)
+                self._fail(synced, rule_of(error), is_broken=False)
                 return synced
             if page.next_cursor is not None and page.next_cursor in seen:
                 self._fail(synced, "cursor_repeats", is_broken=True)
@@ -189,17 +174,25 @@ class Asking:
     def _take_page(self, task: Task, page: Page, synced: Synced) -> bool:
         """Commit one page with the cursor behind it; False if the link has ended in the meantime."""
         installation, now = self._installation, self._installation.clock()
-        own, foreign = _divide(task, page)
+        own, foreign = _of_whom(task, page.records)
+        own_faulty, foreign_faulty = _of_whom(task, page.faulty)
+        certain, at_odds = divide(own)
+        others = len(foreign) + len(foreign_faulty)
         turn = Turn(page.mark, page.next_cursor, page.faults[0].rule if page.faults else None)
         with transaction(installation.data) as work:
             link = work.session.get_one(SourceLink, task.link_id)
             if not is_living(link, now):
                 return False
-            outcomes = take_in(work, installation, own, holder_id=task.holder_id, origin="sync", now=now)
-            reject(work, installation.keyring, link, [FOREIGN_PERSON] * len(foreign), now)
+            holder_id = task.holder_id
+            outcomes = take_in(work, installation, certain, holder_id=holder_id, origin="sync", now=now)
+            outcomes += keep_contradicting(
+                work, installation, at_odds, holder_id=holder_id, origin="sync", now=now
+            )
+            keep_faulty(work, installation, own_faulty, holder_id=holder_id, origin="sync", now=now)
+            reject(work, installation.keyring, link, [FOREIGN_PERSON] * others, now)
             turn_page(work, installation.keyring, link, turn, now)
-        synced.count(page, outcomes, len(foreign))
-        synced.fault = synced.fault or turn.fault or (FOREIGN_PERSON if foreign else None)
+        synced.count(outcomes, others + len(own_faulty))
+        synced.fault = synced.fault or turn.fault or (FOREIGN_PERSON if others else None)
         return True
 
     def _refuse(self, synced: Synced, raw_reason: str) -> None:
@@ -221,17 +214,19 @@ class Asking:
         synced.fault = rule
 
 
-def _divide(task: Task, page: Page) -> tuple[list[SourceRecord], list[SourceRecord]]:
-    """The records that were asked for, and those of other people, which the holder had no call to send."""
-    own = [record for record in page.records if record.person.number == task.identity.number]
-    foreign = [record for record in page.records if record.person.number != task.identity.number]
+def _of_whom(task: Task, came: Sequence[_Came]) -> tuple[list[_Came], list[_Came]]:
+    """What was asked for, and what is of other people, which the holder had no call to send.
+
+    A faulty record whose number cannot be read is none of theirs: it waits for a person.
+    """
+    own: list[_Came] = []
+    foreign: list[_Came] = []
+    for one in came:
+        is_own = one.person is None or one.person.number == task.identity.number
+        (own if is_own else foreign).append(one)
     return own, foreign
 
 
 def _signing_key(installation: Installation) -> SigningKey:
     (current, *_) = installation.keyring.service_keys(OAUTH_KEY)
     return SigningKey(current.kid, current.private_pem)
-
-
-def _rule_of(error: OutboundError) -> str:
-    return next(rule for kind, rule in _FAULTS if isinstance(error, kind))

@@ -1,6 +1,7 @@
-"""The worker: two loops over its jobs, until it is told to stop. Any number of workers may run.
+"""The worker: three loops over its jobs, until it is told to stop. Any number of workers may run.
 
-Asking holders has a loop, and a thread, of its own: one that is slow must not hold up a checkpoint or a duty.
+Asking holders and telling recipients have a loop, and a thread, of their own: one that is slow must not hold
+up a checkpoint or a duty.
 """
 
 import logging
@@ -19,6 +20,7 @@ from broker.jobs.expiry import end_overdue, sweep
 from broker.jobs.lapsing import end_overdue_links, lapse_pending
 from broker.jobs.publishing import publish
 from broker.jobs.syncing import sync_due
+from broker.jobs.telling import tell_due
 from consent.errors import ConsentError
 from consent.ledger.errors import LedgerError
 from vault.errors import VaultError
@@ -59,16 +61,24 @@ def work_until(stop: Event, installation: Installation) -> None:
         ("pending", _SWEEP_EVERY, lapse_pending),
         ("sweep", _SWEEP_EVERY, sweep),
     ]
-    asking: list[_Job] = [("asking", timedelta(0), partial(sync_due, should_stop=stop.is_set))]
-    # A daemon: what a holder keeps waiting is not waited for at the end. Each page is a commit of its own.
-    thread = Thread(target=_ask, args=(stop, installation, asking), name="asking", daemon=True)
-    thread.start()
+    outward: list[_Job] = [
+        ("asking", timedelta(0), partial(sync_due, should_stop=stop.is_set)),
+        ("telling", timedelta(0), partial(tell_due, should_stop=stop.is_set)),
+    ]
+    # Daemons: whoever keeps them waiting is not waited for at the end. Each step is a commit of its own.
+    threads = [
+        Thread(target=_reach_out, args=(stop, installation, [job]), name=job[0], daemon=True)
+        for job in outward
+    ]
+    for thread in threads:
+        thread.start()
     _loop(stop, installation, jobs)
-    thread.join(_PATIENCE_SECONDS)
+    for thread in threads:
+        thread.join(_PATIENCE_SECONDS)
 
 
-def _ask(stop: Event, installation: Installation, jobs: Sequence[_Job]) -> None:
-    """The second loop. Should a mistake of ours end it, the worker ends too: half of one goes unnoticed."""
+def _reach_out(stop: Event, installation: Installation, jobs: Sequence[_Job]) -> None:
+    """A further loop. Should a mistake of ours end it, the worker ends too: half of one goes unnoticed."""
     try:
         _loop(stop, installation, jobs)
     finally:

@@ -49,6 +49,9 @@ REASONS: Final = {
         403, Reason.OUTSIDE_WINDOW, "Outside the time in which the consent may be used"
     ),
     Reason.NO_PLACE_LEFT: Problem(403, Reason.NO_PLACE_LEFT, "Every pull that the consent allows was made"),
+    Reason.CYCLE_NOT_OVER: Problem(
+        403, Reason.CYCLE_NOT_OVER, "Nothing new has arrived, and the cycle of the consent is not over"
+    ),
     Reason.RECORD_UNREADABLE: Problem(
         403, Reason.RECORD_UNREADABLE, "A record did not authenticate, and nothing was released"
     ),

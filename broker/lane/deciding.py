@@ -22,7 +22,16 @@ from broker.lane.pulls import (
 )
 from consent.disclosure import matches, payload, payload_digest, shape
 from consent.evidence import Occurrence, evidence
-from consent.policy import ConsentFacts, PastDelivery, Permit, PullRequest, Refusal, access_refused, decide
+from consent.policy import (
+    ConsentFacts,
+    PastDelivery,
+    Permit,
+    PullRequest,
+    Refusal,
+    access_refused,
+    decide,
+    is_news,
+)
 from consent.terms import Item, Terms
 from consent.versions import open_terms_with
 from consent.vocabulary import ConsentState, EventType, Reason
@@ -168,6 +177,8 @@ def _release(desk: Desk, case: _Case, terms: Terms, permit: Permit) -> Proposal:
     as_of = case.now if past is None else past.as_of
     nonce = secrets.token_bytes(_NONCE_BYTES) if past is None else _nonce(case, past)
     disclosed = list(_disclosed(desk, case, terms, permit.items))
+    if permit.needs_news and not _has_news(desk, case, disclosed):
+        return _refuse(case, Reason.CYCLE_NOT_OVER)
     records: dict[str, list[dict[str, Any]]] = {item.record_type: [] for item in permit.items}
     for record, data in disclosed:
         records[record.record_type].append(
@@ -230,6 +241,10 @@ def _disclosed(
         data = _open(desk, case, record)
         if matches(item, desk.catalogue.get(record.record_type), data, terms.data_period):
             yield record, shape(item, data)
+
+
+def _has_news(desk: Desk, case: _Case, disclosed: Sequence[tuple[StoredRecord, dict[str, Any]]]) -> bool:
+    return any(is_news(record.disclosed, desk.redelivery_window, case.now) for record, _ in disclosed)
 
 
 def _open(desk: Desk, case: _Case, record: StoredRecord) -> dict[str, Any]:

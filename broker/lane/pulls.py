@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from consent.ledger.entries import Entry
+from consent.policy import NEVER_DISCLOSED, Disclosed
 from consent.vocabulary import ConsentState, Reason
 
 
@@ -43,6 +44,7 @@ class StoredRecord:
     schema_revision: int
     ciphertext: bytes
     ciphertext_digest: bytes
+    disclosed: Disclosed = NEVER_DISCLOSED
 
 
 @dataclass(frozen=True, slots=True)

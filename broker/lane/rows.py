@@ -17,6 +17,7 @@ from broker.lane.pulls import (
     StoredRecord,
     StoredShare,
 )
+from consent.policy import Disclosed
 from consent.vocabulary import ConsentState
 from vault.schema import from_microseconds, to_microseconds
 
@@ -159,6 +160,7 @@ def _record(row: Mapping[str, Any]) -> StoredRecord:
         schema_revision=row["schema_revision"],
         ciphertext=row["ciphertext"],
         ciphertext_digest=row["ciphertext_digest"],
+        disclosed=Disclosed(_instant(row["disclosed_at"]), bool(row["is_acknowledged"])),
     )
 
 

@@ -60,15 +60,20 @@ w.ciphertext, w.ciphertext_digest
 """
 
 _FIND_CURRENT: Final = f"""
-SELECT {_RECORD_COLUMNS}
+SELECT {_RECORD_COLUMNS}, max(x.as_of) AS disclosed_at, max(x.acknowledged_at) IS NOT NULL AS is_acknowledged
 FROM consent_compartment m
 JOIN record s ON s.compartment_id = m.compartment_id
 JOIN record_version w ON w.record_id = s.record_id AND w.version = s.current_version
+LEFT JOIN delivery x ON x.version_id = m.version_id AND EXISTS (
+    SELECT 1 FROM delivery_record y
+    WHERE y.delivery_id = x.delivery_id AND y.record_id = s.record_id AND y.version = w.version
+)
 WHERE m.version_id = ?
+GROUP BY s.record_id
 """  # noqa: S608 - a constant of this file
 
 _FIND_PINNED: Final = f"""
-SELECT {_RECORD_COLUMNS}
+SELECT {_RECORD_COLUMNS}, NULL AS disclosed_at, NULL AS is_acknowledged
 FROM delivery_record q
 JOIN record s ON s.record_id = q.record_id
 JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version

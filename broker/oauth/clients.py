@@ -45,6 +45,7 @@ class ClientRegistration(BaseModel):
     redirect_uris: tuple[str, ...] = ()
     scope: str
     purposes: tuple[str, ...] = ()
+    events_endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class RegisteredClient:
     redirect_uris: tuple[str, ...]
     scopes: frozenset[str]
     purposes: tuple[str, ...]
+    events_endpoint: str | None
     created_at: datetime
 
 
@@ -75,9 +77,12 @@ def add(
         *(
             (f"redirect_uris.{number}", rule)
             for number, uri in enumerate(registration.redirect_uris)
-            if (rule := _redirect_fault(uri, is_loopback_allowed=is_loopback_allowed))
+            if (rule := _address_fault(uri, is_loopback_allowed=is_loopback_allowed))
         ),
     ]
+    if registration.events_endpoint is not None:
+        rule = _address_fault(registration.events_endpoint, is_loopback_allowed=is_loopback_allowed)
+        faults += [] if rule is None else [("events_endpoint", rule)]
     if faults:
         raise ClientInvalidError(faults)
     row = {
@@ -89,6 +94,7 @@ def add(
         "redirect_uris": json.dumps(registration.redirect_uris),
         "scope": scopes.choose(registration.scope, scopes.SUPPORTED),
         "purposes": json.dumps(registration.purposes),
+        "events_endpoint": registration.events_endpoint,
         "created_at": now,
     }
     if not insert_if_absent(session, Client, row):
@@ -148,6 +154,7 @@ def _parsed(row: Client) -> RegisteredClient:
         redirect_uris=tuple(json.loads(row.redirect_uris)),
         scopes=frozenset(row.scope.split()),
         purposes=tuple(json.loads(row.purposes)),
+        events_endpoint=row.events_endpoint,
         created_at=row.created_at,
     )
 
@@ -184,7 +191,7 @@ def _key_set_faults(jwks: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "jwks.keys", "a key for signing is needed"
 
 
-def _redirect_fault(uri: str, *, is_loopback_allowed: bool) -> str | None:
+def _address_fault(uri: str, *, is_loopback_allowed: bool) -> str | None:
     try:
         parts = urlsplit(uri)
         parts.port  # noqa: B018 - raises for a port that is none

@@ -16,7 +16,8 @@ class Client(Row, table=True):
     """A recipient's software: its public keys, its redirect URIs, and what it may ask for.
 
     `jwks`, `redirect_uris` and `purposes` hold JSON: a key set, and two arrays of strings.
-    `scope` is a space-separated list; `status` is `active` or `suspended`.
+    `scope` is a space-separated list; `status` is `active` or `suspended`. Events are pushed to
+    `events_endpoint` (RFC 8935).
     """
 
     client_id: str = Field(primary_key=True)
@@ -27,6 +28,7 @@ class Client(Row, table=True):
     redirect_uris: str
     scope: str
     purposes: str
+    events_endpoint: str | None = None
     created_at: datetime = Field(sa_type=Instant)
 
 

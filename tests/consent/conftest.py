@@ -1,10 +1,14 @@
 """Offices: an installation with a person and organisations, on both databases or on SQLite only."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from broker.installation import Installation
 from tests.consent.office import Office, open_office
-from tests.installation import Clock
+from tests.databases import Databases
+from tests.installation import Clock, _installed
 
 
 @pytest.fixture
@@ -17,3 +21,10 @@ def office(installation: Installation, clock: Clock) -> Office:
 def sqlite_office(sqlite_installation: Installation, clock: Clock) -> Office:
     """For what no database decides."""
     return open_office(sqlite_installation, clock)
+
+
+@pytest.fixture
+def postgresql_office(postgresql_databases: Databases, clock: Clock, tmp_path: Path) -> Iterator[Office]:
+    """For what only a database with many writers shows."""
+    for installation in _installed(postgresql_databases, clock, tmp_path):
+        yield open_office(installation, clock)

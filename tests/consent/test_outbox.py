@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import Session, select
 
 from consent.models import Duty
-from consent.outbox import DutyKind, owe, postpone, settle, take_due
+from consent.outbox import PUSHED, DutyKind, bury, dead_duties, owe, postpone, replay, settle, take_due
 from tests.consent.office import Office
 from tests.databases import Databases
 from tests.installation import Clock
@@ -108,3 +108,45 @@ def test_a_duty_that_somebody_holds_is_skipped(postgresql_databases: Databases, 
     with database.write() as one, database.write() as other, database.write() as third:
         taken = [take_due(session, clock()) for session in (one, other, third)]
     assert [duty and duty.target for duty in taken] == ["first", "second", None]
+
+
+def test_what_is_pushed_is_taken_apart_from_the_rest(office: Office) -> None:
+    with office.work() as work:
+        for kind in DutyKind:
+            owe(work.session, kind, kind, office.clock())
+    taken: dict[bool, set[str]] = {True: set(), False: set()}
+    for is_pushed, found in taken.items():
+        with office.work() as work:
+            while (duty := take_due(work.session, office.clock(), is_pushed=is_pushed)) is not None:
+                settle(duty, office.clock())
+                work.session.flush()
+                found.add(duty.target)
+    assert taken == {True: set(PUSHED), False: set(DutyKind) - PUSHED}
+
+
+def test_a_shorter_longest_wait_holds(office: Office) -> None:
+    duty = Duty(duty_id="d", kind="k", target="t", due_at=office.clock(), created_at=office.clock())
+    for _ in range(9):
+        postpone(duty, office.clock(), longest=5 * SECOND)
+    assert duty.due_at - office.clock() == 5 * SECOND
+
+
+def test_a_buried_duty_is_not_taken_and_not_forgotten(office: Office) -> None:
+    owe_to(office, "a", "b")
+    for _ in range(2):
+        with office.work() as work:
+            duty = take_due(work.session, office.clock())
+            assert duty is not None
+            duty.attempts = 7
+            bury(duty, office.clock())
+    with office.work() as work:
+        assert take_due(work.session, office.clock()) is None
+        assert [duty.target for duty in dead_duties(work.session)] == ["a", "b"]
+    first = duties(office)[0].duty_id
+    with office.work() as work:
+        assert replay(work.session, first, office.clock()) == 1
+        assert replay(work.session, None, office.clock()) == 1
+        assert replay(work.session, None, office.clock()) == 0
+    assert {(duty.attempts, duty.dead_at, duty.due_at) for duty in duties(office)} == {
+        (0, None, office.clock())
+    }

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consent.policy import ConsentFacts, PastDelivery, Permit, PullRequest, Refusal, access_refused, decide
+from consent.policy import (
+    NEVER_DISCLOSED,
+    ConsentFacts,
+    Disclosed,
+    PastDelivery,
+    Permit,
+    PullRequest,
+    Refusal,
+    access_refused,
+    decide,
+    is_news,
+)
 from consent.vocabulary import ConsentState, Reason
 from tests.consent.details import BILL, POLICY, terms_with
 
@@ -182,3 +193,43 @@ def test_taking_a_place_never_makes_room(known: ConsentFacts, request_: PullRequ
     fuller = replace(known, places_taken=known.places_taken + 1, last_place_at=known.last_place_at or now)
     if isinstance(decide(TERMS, known, request_, now), Refusal):
         assert isinstance(decide(TERMS, fuller, request_, now), Refusal)
+
+
+# Periodic consents: something new, or the next cycle.
+
+WEEKLY: Final = terms_with({"access.kind": "periodic", "access.cycle": "P1W", "access.max_pulls": 9})
+PULLED: Final = replace(TAKEN, max_pulls=9)
+WEEK: Final = timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("after", "needs_news"),
+    [(timedelta(0), True), (WEEK - timedelta(microseconds=1), True), (WEEK, False), (2 * WEEK, False)],
+)
+def test_within_the_cycle_a_pull_needs_news(after: timedelta, *, needs_news: bool) -> None:
+    permit = decide(WEEKLY, PULLED, ALL, NOON + after)
+    assert permit == Permit(items=WEEKLY.items, ordinal=2, past=None, needs_news=needs_news)
+
+
+def test_the_first_pull_and_a_repeated_one_need_no_news() -> None:
+    first = decide(WEEKLY, replace(FACTS, max_pulls=9), ALL, NOON)
+    again = decide(WEEKLY, PULLED, AGAIN, NOON)
+    assert [permit.needs_news for permit in (first, again) if isinstance(permit, Permit)] == [False, False]
+
+
+def test_a_periodic_consent_has_a_last_place_too() -> None:
+    assert decide(WEEKLY, replace(PULLED, max_pulls=1), ALL, NOON) == Refusal(Reason.NO_PLACE_LEFT)
+
+
+@pytest.mark.parametrize(
+    ("disclosed", "now", "news"),
+    [
+        (NEVER_DISCLOSED, NOON, True),
+        (Disclosed(NOON, is_acknowledged=True), NOON, False),
+        (Disclosed(NOON, is_acknowledged=True), NOON + 10 * WINDOW, False),
+        (Disclosed(NOON, is_acknowledged=False), NOON + WINDOW - timedelta(microseconds=1), False),
+        (Disclosed(NOON, is_acknowledged=False), NOON + WINDOW, True),
+    ],
+)
+def test_what_was_delivered_and_lost_is_new_again(disclosed: Disclosed, now: datetime, *, news: bool) -> None:
+    assert is_news(disclosed, WINDOW, now) is news

@@ -45,6 +45,9 @@ BROKEN: Final[tuple[tuple[str, object], ...]] = (
     ("caps.max_days", 0),
     ("caps.max_lookback_days", 0),
     ("caps.max_retention_days", -1),
+    ("periodic_caps.max_pulls", 0),
+    ("periodic_caps.shortest_cycle_days", 6),
+    ("periodic_caps.shortest_cycle_days", 31),
 )
 
 

@@ -96,7 +96,11 @@ BROKEN: Final[tuple[tuple[Mapping[str, object], str, str], ...]] = (
     ({"holders": ["a", "a"]}, "holders", "each value once"),
     ({"holders": [str(n) for n in range(51)]}, "holders", "too_long"),
     ({"holders": ["x" * 101]}, "holders.0", "string_too_long"),
-    ({"access.kind": "periodic"}, "access.kind", "enum"),
+    ({"access.kind": "always"}, "access.kind", "enum"),
+    ({"access.kind": "periodic"}, "access", "a cycle is named for periodic access, and only there"),
+    ({"access.cycle": "P1W"}, "access", "a cycle is named for periodic access, and only there"),
+    ({"access.kind": "periodic", "access.cycle": "P1D"}, "access.cycle", "literal_error"),
+    ({"access.kind": "periodic", "access.cycle": "P2M"}, "access.cycle", "literal_error"),
     ({"access.max_pulls": 0}, "access.max_pulls", "greater_than_equal"),
     ({"access.max_pulls": 1001}, "access.max_pulls", "less_than_equal"),
     ({"access.max_pulls": True}, "access.max_pulls", "int_type"),
@@ -410,6 +414,29 @@ def test_a_field_that_the_record_type_does_not_have_is_refused() -> None:
 def test_a_kind_of_access_that_the_purpose_does_not_have_is_refused() -> None:
     periodic = DECLARED.model_copy(update={"caps": DECLARED.caps.model_copy(update={"kind": "periodic"})})
     assert ("access.kind", "not a kind of access of this purpose") in cap_faults(terms_with(), periodic)
+
+
+def test_periodic_access_has_caps_of_its_own() -> None:
+    wish = {"access.kind": "periodic", "access.cycle": "P1W", "access.valid_until": "2027-11-30T00:00:00Z"}
+    terms = terms_with({**wish, "access.max_pulls": 100, "data_period.from": "2026-06-01"})
+    assert cap_faults(terms, DECLARED) == []
+    assert DECLARED.periodic_caps is not None
+    slower = DECLARED.periodic_caps.model_copy(update={"shortest_cycle_days": 14})
+    assert cap_faults(terms, DECLARED.model_copy(update={"periodic_caps": slower})) == [
+        ("access.cycle", "at least 14 days")
+    ]
+    unlimited = DECLARED.periodic_caps.model_copy(update={"shortest_cycle_days": None})
+    assert cap_faults(terms, DECLARED.model_copy(update={"periodic_caps": unlimited})) == []
+    assert cap_faults(terms, DECLARED.model_copy(update={"periodic_caps": None})) == [
+        ("access.kind", "not a kind of access of this purpose")
+    ]
+
+
+@pytest.mark.parametrize(("cycle", "days"), [("P1W", 7), ("P2W", 14), ("P3W", 21), ("P4W", 28), ("P1M", 30)])
+def test_cycles_have_their_days(cycle: str, days: int) -> None:
+    terms = terms_with({"access.kind": "periodic", "access.cycle": cycle})
+    assert terms.access.cycle_length == timedelta(days=days)
+    assert terms_with().access.cycle_length is None
 
 
 CAPS: Final = st.fixed_dictionaries(

@@ -116,6 +116,8 @@ def test_the_order_of_records_is_not_the_databases() -> None:
         "schema_revision": 1,
         "ciphertext": b"x",
         "ciphertext_digest": b"d",
+        "disclosed_at": None,
+        "is_acknowledged": None,
     }
     rows = [token | record | {"record_id": record_id} for record_id in ("a", "B", "_", "-", "1")]
     orders = {

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from broker.web.i18n import Words
 from consent.terms import Access, DateRange, Filter, Item, Retention
-from consent.vocabulary import ConsentState, EventType, Mode, Reason
+from consent.vocabulary import ConsentState, DecisionStatus, EventType, Mode, Reason
 
 _ACTIVE: Final = frozenset({ConsentState.GIVEN})
 _WAITING: Final = frozenset({ConsentState.REQUESTED})
@@ -44,8 +44,13 @@ def state_in_words(words: Words, state: ConsentState) -> str:
     }[state]
 
 
-def event_in_words(words: Words, event: str) -> str:
-    """What happened, as one short sentence; an event of a later program keeps its code."""
+def event_in_words(words: Words, event: str, *, answers_review: bool = False) -> str:
+    """What happened, as one short sentence; an event of a later program keeps its code.
+
+    `answers_review`: a decision that came since the person had asked for a review.
+    """
+    if answers_review:
+        return words.gettext("The recipient sent its decision after the review")
     known: dict[str, str] = {
         EventType.SOURCE_LINKED: words.gettext("A source was linked"),
         EventType.SOURCE_UNLINKED: words.gettext("A source was unlinked"),
@@ -53,10 +58,10 @@ def event_in_words(words: Words, event: str) -> str:
         EventType.RECORDS_COLLECTED: words.gettext("Records were collected"),
         EventType.RECORDS_REJECTED: words.gettext("Records of somebody else arrived and were not kept"),
         EventType.COLLECTION_REFUSED: words.gettext("The organisation refused to send your records"),
-        EventType.RECORD_HELD: words.gettext("A record is kept apart until it is certain whose it is"),
+        EventType.RECORD_HELD: words.gettext("A record is kept apart until a person has looked at it"),
         EventType.RECORD_INSPECTED: words.gettext("A member of our staff looked at a record kept apart"),
-        EventType.RECORD_ADMITTED: words.gettext("A record kept apart was found to be yours"),
-        EventType.RECORD_DISMISSED: words.gettext("A record kept apart was found not to be yours"),
+        EventType.RECORD_ADMITTED: words.gettext("A record kept apart was found to be right, and taken"),
+        EventType.RECORD_DISMISSED: words.gettext("A record kept apart was not taken"),
         EventType.RECORD_LAPSED: words.gettext(
             "A record kept apart was destroyed, since nobody decided in time"
         ),
@@ -72,6 +77,9 @@ def event_in_words(words: Words, event: str) -> str:
         EventType.DELIVERY_REPEATED: words.gettext("The same data was sent again"),
         EventType.DELIVERY_ACKNOWLEDGED: words.gettext("The recipient confirmed that it arrived"),
         EventType.DECISION_RECEIVED: words.gettext("The recipient sent its decision"),
+        EventType.DECISION_REVIEW_REQUESTED: words.gettext("You asked for a person to look at the decision"),
+        EventType.RECIPIENT_TOLD: words.gettext("The recipient was told that there is something new"),
+        EventType.RECIPIENT_UNREACHABLE: words.gettext("The recipient could not be told"),
         EventType.RECORD_TAMPERED: words.gettext("A changed record was found and not sent"),
         EventType.SHARES_DESTROYED: words.gettext("The keys for this consent were destroyed"),
     }
@@ -94,6 +102,7 @@ def reason_in_words(words: Words, reason: str) -> str:
         Reason.ITEM_NOT_GRANTED: words.gettext("you had not agreed to this item"),
         Reason.OUTSIDE_WINDOW: words.gettext("it was outside the agreed time"),
         Reason.NO_PLACE_LEFT: words.gettext("it had been sent as often as agreed"),
+        Reason.CYCLE_NOT_OVER: words.gettext("nothing new had arrived since the last time"),
         Reason.KEY_REUSED: words.gettext("the request contradicted an earlier one"),
         Reason.REDELIVERY_DIFFERS: words.gettext("it would not have been the same data again"),
         Reason.ERASED: words.gettext("the data had been erased"),
@@ -130,10 +139,27 @@ def days_in_words(words: Words, period: DateRange) -> str:
 
 def frequency_in_words(words: Words, access: Access) -> str:
     """Whether it is sent regularly, and how often at most (PIPA decree article 42-5: regular or not)."""
+    if access.cycle is not None:
+        return _cycle_in_words(words, access.cycle)
     if access.max_pulls == 1:
         return words.gettext("Only once, not regularly")
     return words.ngettext(
         "At most %(count)s time, not regularly", "At most %(count)s times, not regularly", access.max_pulls
+    )
+
+
+def _cycle_in_words(words: Words, cycle: str) -> str:
+    """When something is sent by itself; a cycle of a later program keeps its code."""
+    known = {
+        "P1W": words.gettext("once a week"),
+        "P2W": words.gettext("once in two weeks"),
+        "P3W": words.gettext("once in three weeks"),
+        "P4W": words.gettext("once in four weeks"),
+        "P1M": words.gettext("once a month"),
+    }
+    return words.gettext(
+        "Regularly: whenever something new arrives, and otherwise at most %(cycle)s",
+        cycle=known.get(cycle, cycle),
     )
 
 
@@ -160,10 +186,10 @@ def sensitivity_in_words(words: Words, sensitivity: str) -> str | None:
 
 def decision_in_words(words: Words, status: str) -> str:
     """What a recipient decided; a status of a later program keeps its code."""
-    known = {
-        "approved": words.gettext("Approved"),
-        "rejected": words.gettext("Not approved"),
-        "review": words.gettext("A person is looking at it"),
+    known: dict[str, str] = {
+        DecisionStatus.APPROVED: words.gettext("Approved"),
+        DecisionStatus.REJECTED: words.gettext("Not approved"),
+        DecisionStatus.REVIEW: words.gettext("A person is looking at it"),
     }
     return known.get(status, status)
 

@@ -17,7 +17,7 @@ from connectors.services.indemnity.result import Claim, ClaimLine, Reason
 from connectors.services.indemnity.rules import Rules
 from connectors.services.indemnity.screening import Obstacle, Screen
 
-__all__ = ["Claim", "ClaimLine", "Reason", "compute"]
+__all__ = ["Claim", "ClaimLine", "Reason", "cares_of", "compute"]
 
 
 def compute(
@@ -43,7 +43,7 @@ def compute(
     screen, payer = Screen(terms, papers, rules), Payer(terms, rules, year)
     reasons = [_missing(rules, path) for path in papers.unreadable]
     lines: list[ClaimLine] = []
-    cares, apart = _cares(papers, rules)
+    cares, apart = cares_of(papers, rules)
     for care in cares:
         obstacles = screen.screen(care, year)
         computable: list[Paper] = []
@@ -62,7 +62,7 @@ def compute(
     return _claim(lines, reasons, year.to_json())
 
 
-def _cares(papers: Papers, rules: Rules) -> tuple[list[Care], list[tuple[PharmacyBill, str]]]:
+def cares_of(papers: Papers, rules: Rules) -> tuple[list[Care], list[tuple[PharmacyBill, str]]]:
     """Visits and stays with the drugs that belong to them, and the drugs that belong to none."""
     cares = group(papers.bills, rules)
     visits = {(care.first, care.institution) for care in cares if care.kind == "visit"}

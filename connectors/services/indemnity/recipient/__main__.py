@@ -1,20 +1,30 @@
 """`python -m connectors.services.indemnity.recipient CONFIGURATION`: the insurer as a process."""
 
+import logging
+import sqlite3
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread
 from typing import Final
 
 import uvicorn
 
 from connectors.http import Limits, OutboundClient
 from connectors.services.indemnity.recipient.app import create_insurer
+from connectors.services.indemnity.recipient.book import Book
 from connectors.services.indemnity.recipient.broker_client import BrokerClient
 from connectors.services.indemnity.recipient.configuration import load_configuration
+from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.desk import Desk
+from connectors.services.indemnity.recipient.inbox import Inbox
 from connectors.services.indemnity.recipient.store import Store
 
 _ARGUMENTS: Final = 2
+_PAUSE_SECONDS: Final = 0.3
+_PATIENCE_SECONDS: Final = 5
+
+_log: Final = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
@@ -23,20 +33,38 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m connectors.services.indemnity.recipient CONFIGURATION\n")
         return 2
     configuration = load_configuration(Path(arguments[1]))
-    store = Store(configuration.store)
+    database = InsurerDatabase(configuration.store)
+    store = Store(database)
+    store.recover()
     # One attempt: a repeated request needs a proof of its own, so repeating is the desk's business.
     limits = Limits(attempts=1)
     is_local = configuration.issuer.startswith("http://")
     with OutboundClient(limits, allow_loopback=is_local) as http:
-        desk = Desk(configuration, store, BrokerClient(configuration, http), _now)
+        desk = Desk(configuration, store, Book(database), BrokerClient(configuration, http), _now)
+        inbox = Inbox(configuration, http, database)
+        stop = Event()
+        clerk = Thread(target=_work, args=(stop, inbox, desk), name="clerk", daemon=True)
+        clerk.start()
         uvicorn.run(
-            create_insurer(configuration, store, desk),
+            create_insurer(configuration, store, desk, inbox),
             host=configuration.host,
             port=configuration.port,
             log_level="warning",
             access_log=False,
         )
+        stop.set()
+        clerk.join(_PATIENCE_SECONDS)
     return 0
+
+
+def _work(stop: Event, inbox: Inbox, desk: Desk) -> None:
+    """What nobody waits for in front of a browser: events, and cases that a death or the broker held up."""
+    while not stop.wait(_PAUSE_SECONDS):
+        try:
+            inbox.sort()
+            desk.work()
+        except sqlite3.OperationalError as error:  # a lock that took too long: it passes
+            _log.warning("clerk waits: %s", error.sqlite_errorname)
 
 
 def _now() -> datetime:

@@ -3,8 +3,10 @@
 import secrets
 from hmac import compare_digest
 from importlib import resources
-from typing import Final
+from typing import Any, Final
+from urllib.parse import parse_qs
 
+import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -15,9 +17,11 @@ from starlette.routing import Route
 from connectors.services.indemnity.recipient.broker_client import BrokerRefusedError
 from connectors.services.indemnity.recipient.configuration import Configuration
 from connectors.services.indemnity.recipient.desk import BILL, Desk
-from connectors.services.indemnity.recipient.store import Case, Store
+from connectors.services.indemnity.recipient.inbox import EventRefusedError, Inbox, KeysAwayError
+from connectors.services.indemnity.recipient.store import AccessWish, Case, Store
 
 _COOKIE: Final = "claim"
+_MOST_EVENT_BYTES: Final = 16 * 1024
 _PACKAGE: Final = "connectors.services.indemnity.recipient"
 _SECURITY: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
@@ -27,20 +31,23 @@ _SECURITY: Final = {
 }
 
 
-def create_insurer(configuration: Configuration, store: Store, desk: Desk) -> Starlette:
+def create_insurer(configuration: Configuration, store: Store, desk: Desk, inbox: Inbox) -> Starlette:
     """The insurer as an ASGI app."""
     site = _Site(configuration, store, desk)
+    door = _Door(inbox, desk)
     return Starlette(
         routes=[
             Route("/", site.show_start, methods=["GET"]),
             Route("/insurer.css", site.show_style, methods=["GET"]),
             Route("/cases", site.start_case, methods=["POST"]),
             Route("/callback", site.come_back, methods=["GET"]),
+            Route("/events", door.take_event, methods=["POST"]),
             Route("/staff/cases", site.list_cases, methods=["GET"]),
             Route("/staff/cases", site.open_case, methods=["POST"]),
             Route("/staff/cases/{case_id}", site.show_case, methods=["GET"]),
             Route("/staff/cases/{case_id}/pull", site.pull_again, methods=["POST"]),
             Route("/staff/cases/{case_id}/ack", site.acknowledge, methods=["POST"]),
+            Route("/staff/cases/{case_id}/review", site.answer_review, methods=["POST"]),
         ]
     )
 
@@ -66,9 +73,9 @@ class _Site:
         return Response(self._style, media_type="text/css")
 
     async def start_case(self, request: Request) -> Response:
-        del request
+        access = _access_of(await request.body())
         browser = secrets.token_urlsafe(32)
-        _, address = await run_in_threadpool(self._desk.open_case, browser)
+        _, address = await run_in_threadpool(self._desk.open_case, browser, access)
         answer = RedirectResponse(address, status_code=303)
         is_secure = self._configuration.redirect_uri.startswith("https://")
         answer.set_cookie(_COOKIE, browser, httponly=True, samesite="lax", secure=is_secure)
@@ -96,7 +103,8 @@ class _Site:
     async def open_case(self, request: Request) -> Response:
         if not self._is_staff(request):
             return _staff_only()
-        case_id, address = await run_in_threadpool(self._desk.open_case)
+        access = _access_of(request.url.query.encode())
+        case_id, address = await run_in_threadpool(self._desk.open_case, None, access)
         return JSONResponse({"case_id": case_id, "authorization_url": address}, status_code=201)
 
     async def show_case(self, request: Request) -> Response:
@@ -133,6 +141,18 @@ class _Site:
             return JSONResponse({"status": refused.status, "code": refused.code}, status_code=409)
         return JSONResponse({"acknowledged": True})
 
+    async def answer_review(self, request: Request) -> Response:
+        """What a person decided on a case that waits for one: `status`, `payable`, `explanation` (ko, en)."""
+        if not self._is_staff(request):
+            return _staff_only()
+        decision = _reviewed(await request.body())
+        if decision is None:
+            return JSONResponse({"code": "no_decision"}, status_code=422)
+        case_id = request.path_params["case_id"]
+        if not await run_in_threadpool(self._desk.answer_review, case_id, decision):
+            return JSONResponse({"code": "nothing_to_review"}, status_code=409)
+        return JSONResponse({"answered": True})
+
     def _is_staff(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         expected = self._configuration.staff_token
@@ -145,6 +165,50 @@ class _Site:
         return HTMLResponse(page, status_code=status, headers=_SECURITY)
 
 
+class _Door:
+    """Where the broker pushes events (RFC 8935 section 2)."""
+
+    def __init__(self, inbox: Inbox, desk: Desk) -> None:
+        self._inbox = inbox
+        self._desk = desk
+
+    async def take_event(self, request: Request) -> Response:
+        """202 once it is kept; what comes of it happens afterwards."""
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        raw = await request.body()
+        if media_type != "application/secevent+jwt" or len(raw) > _MOST_EVENT_BYTES or not raw.isascii():
+            return _event_refused("invalid_request", "one security event token is expected")
+        try:
+            await run_in_threadpool(self._inbox.take, raw.decode(), self._desk.now())
+        except EventRefusedError as refused:
+            return _event_refused(refused.code, refused.told)
+        except KeysAwayError:
+            return Response(status_code=503, headers={"Retry-After": "5"})
+        return Response(status_code=202)
+
+
+def _event_refused(code: str, told: str) -> Response:
+    """RFC 8935 section 2.3."""
+    return JSONResponse({"err": code, "description": told}, status_code=400)
+
+
+def _access_of(raw_form: bytes) -> AccessWish:
+    wished = parse_qs(raw_form.decode("ascii", "replace")).get("access", ["once"])
+    return "periodic" if wished == ["periodic"] else "once"
+
+
+def _reviewed(raw: bytes) -> dict[str, Any] | None:
+    """A person's decision, as far as it is one; the broker looks at the rest."""
+    try:
+        told = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(told, dict) or set(told) != {"status", "payable", "explanation"}:
+        return None
+    is_decided = told["status"] in {"approved", "rejected"} and type(told["payable"]) is int
+    return {**told, "lines": []} if is_decided else None
+
+
 def _staff_only() -> Response:
     return JSONResponse({"code": "staff_only"}, status_code=401)
 
@@ -154,6 +218,10 @@ def _summary(case: Case) -> dict[str, object]:
     return {
         "case_id": case.case_id,
         "state": case.state,
+        "access": case.access,
+        "parent_id": case.parent_id,
+        "event_id": case.event_id,
+        "review": case.review,
         "grant_id": case.grant_id,
         "delivery_id": case.delivery_id,
         "payload_digest": case.payload_digest,

@@ -49,6 +49,7 @@ class Granted:
     """What the token endpoint answered."""
 
     access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
     grant_id: str
     authorization_details: list[dict[str, Any]]
 
@@ -96,7 +97,17 @@ class BrokerClient:
             "code_verifier": code_verifier,
         }
         answer = self._post_form("/token", form, now)
-        return Granted(answer["access_token"], answer["grant_id"], answer["authorization_details"])
+        return Granted(
+            answer["access_token"],
+            answer.get("refresh_token"),
+            answer["grant_id"],
+            answer["authorization_details"],
+        )
+
+    def refresh(self, refresh_token: str, now: datetime) -> str:
+        """A new access token (RFC 6749 section 6)."""
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        return str(self._post_form("/token", form, now)["access_token"])
 
     def pull(self, access_token: str, idempotency_key: str, now: datetime) -> Delivered:
         """Take everything that was granted, once. The same key gives the same payload again."""

@@ -32,6 +32,31 @@ _POLICY_FIELDS: Final = [
     "status",
     "ytd_used",
 ]
+_YEAR: Final = 365
+_MOST_PULLS: Final = 1000
+_DRUG_ITEMS: Final = (
+    {
+        "record_type": "health.prescription",
+        "mode": "fields",
+        "fields": ["institution", "issue_date", "issue_no", "valid_days"],
+        "required": False,
+    },
+    {
+        "record_type": "health.pharmacy_bill",
+        "mode": "fields",
+        "fields": [
+            "amounts",
+            "dispense_date",
+            "institution",
+            "patient_class",
+            "prescribed_by",
+            "prescription_no",
+            "receipt_no",
+            "totals",
+        ],
+        "required": False,
+    },
+)
 _DETAIL_FIELDS: Final = ["bill_no", "institution", "issue_date", "patient_class", "period", "rows", "totals"]
 
 
@@ -80,31 +105,43 @@ def load_configuration(path: Path) -> Configuration:
     )
 
 
-def asked_terms(
-    *, issuer: str, purpose: str, institution: str, holders: tuple[str, ...], now: datetime
+def asked_terms(  # noqa: PLR0913 - who asks whom for what, how often, and when
+    *,
+    issuer: str,
+    purpose: str,
+    institution: str,
+    holders: tuple[str, ...],
+    now: datetime,
+    access: Literal["once", "periodic"] = "once",
 ) -> dict[str, Any]:
     """The `mydata_consent` object that this insurer asks for: 90 days of one hospital's bills, the policy.
 
-    The detailed bills are optional: without them a person looks at what only they would decide.
+    The detailed bills are optional: without them a person looks at what only they would decide. Periodic
+    access goes on for a year, whenever a new bill arrives, and then drugs belong to it as well.
     """
+    is_periodic = access == "periodic"
     seoul = now.astimezone(UTC) + timedelta(hours=9)
-    first, last = (seoul - timedelta(days=90)).date(), seoul.date()
-    period = {"from": first.isoformat(), "to": last.isoformat()}
+    end = seoul + timedelta(days=_YEAR if is_periodic else 0)
+    period = {"from": (seoul - timedelta(days=90)).date().isoformat(), "to": end.date().isoformat()}
+    until = now.astimezone(UTC) + timedelta(days=_YEAR if is_periodic else 30)
     return {
         "type": "mydata_consent",
         "locations": [f"{issuer}/v1/records"],
         "actions": ["read"],
         "purpose": purpose,
-        "items": _asked_items({"institution": [institution], "period": period}),
+        "items": [
+            *_asked_items({"institution": [institution], "period": period}),
+            *(_DRUG_ITEMS if is_periodic else ()),
+        ],
         "holders": list(holders),
         "access": {
-            "kind": "once",
-            "max_pulls": 1,
+            **({"kind": access, "cycle": "P1W"} if is_periodic else {"kind": access}),
+            "max_pulls": _MOST_PULLS if is_periodic else 1,
             "valid_from": now.astimezone(UTC).replace(microsecond=0).isoformat(),
-            "valid_until": (now.astimezone(UTC) + timedelta(days=30)).replace(microsecond=0).isoformat(),
+            "valid_until": until.replace(microsecond=0).isoformat(),
         },
         "data_period": period,
-        "retention": {"store": True, "period": "P90D", "on_end": "delete"},
+        "retention": {"store": True, "period": "P365D" if is_periodic else "P90D", "on_end": "delete"},
     }
 
 

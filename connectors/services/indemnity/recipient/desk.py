@@ -1,14 +1,14 @@
 """The claims desk: takes a case from consent to acknowledgement, one durable step at a time."""
 
 import hashlib
-import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from hmac import compare_digest
 from typing import Any, Final
 
 from connectors.errors import OutboundError
-from connectors.services.indemnity.claim import compute
+from connectors.services.indemnity.continuing import Records
+from connectors.services.indemnity.recipient.book import Book
 from connectors.services.indemnity.recipient.broker_client import (
     BrokerClient,
     BrokerRefusedError,
@@ -16,7 +16,7 @@ from connectors.services.indemnity.recipient.broker_client import (
     PayloadDamagedError,
 )
 from connectors.services.indemnity.recipient.configuration import Configuration, asked_terms
-from connectors.services.indemnity.recipient.store import Case, CaseState, Store
+from connectors.services.indemnity.recipient.store import AccessWish, Case, CaseState, Review, Store
 from vault.schema import random_id
 
 BILL: Final = "health.medical_bill"
@@ -25,6 +25,11 @@ DETAIL: Final = "health.medical_bill_detail"
 PRESCRIPTION: Final = "health.prescription"
 PHARMACY_BILL: Final = "health.pharmacy_bill"
 _SERVER_ERROR: Final = 500
+_UNAUTHORISED: Final = 401
+_TOO_MANY: Final = 429
+_REFRESHABLE: Final = frozenset({"token_expired", "invalid_token"})
+_KEY_IS_OVER: Final = frozenset({"outside_window", "redelivery_differs", "key_reused"})
+_MOST_KEYS: Final = 10
 
 _SUMMARY: Final = {
     "approved": {
@@ -42,15 +47,25 @@ class Desk:
     """One insurer's desk. Every step may be repeated: the broker and the store know it was done."""
 
     def __init__(
-        self, configuration: Configuration, store: Store, broker: BrokerClient, clock: Callable[[], datetime]
+        self,
+        configuration: Configuration,
+        store: Store,
+        book: Book,
+        broker: BrokerClient,
+        clock: Callable[[], datetime],
     ) -> None:
         self._configuration = configuration
         self._store = store
+        self._book = book
         self._broker = broker
         self._clock = clock
 
-    def open_case(self, browser: str | None = None) -> tuple[str, str]:
-        """Ask the broker; answers the case and the address that the person is sent to.
+    def now(self) -> datetime:
+        """The insurer's clock."""
+        return self._clock()
+
+    def open_case(self, browser: str | None = None, access: AccessWish = "once") -> tuple[str, str]:
+        """Ask the broker, for once or periodically; the case, and the address that the person is sent to.
 
         `browser` is the cookie of the browser that asked: the answer must come back through the same one.
         Without it the address goes to the person by other means, such as a letter.
@@ -61,12 +76,15 @@ class Desk:
             purpose=configuration.purpose,
             institution=configuration.institution,
             holders=configuration.holders,
+            access=access,
             now=now,
         )
         started = self._broker.start(terms, now)
         case_id = random_id()
         digest = None if browser is None else _digest(browser)
-        self._store.open_case(case_id, started.state, started.code_verifier, browser_digest=digest)
+        self._store.open_case(
+            case_id, started.state, started.code_verifier, access=access, browser_digest=digest
+        )
         return case_id, started.authorization_url
 
     def come_back(
@@ -96,37 +114,40 @@ class Desk:
         self.advance(case.case_id)
         return self._store.case(case.case_id)
 
+    def work(self) -> int:
+        """Every step that is due in any case; answers how many cases had one."""
+        unfinished = self._store.unfinished(frozenset(self._steps()))
+        for case_id in unfinished:
+            self.advance(case_id)
+        return len(unfinished)
+
     def advance(self, case_id: str) -> None:
         """Do every step that is due; what the broker refuses ends the case with its code.
 
-        A broker that cannot be reached, or not now, leaves the case where it is: coming back again goes on
-        from there. A claim that is decided stays so, whatever becomes of the confirmation.
+        A broker that cannot be reached, or not now, leaves the case where it is: the next time goes on from
+        there. A claim that is decided stays so, whatever becomes of the confirmation.
         """
-        steps: Mapping[CaseState, Callable[[Case], None]] = {
-            CaseState.GRANTED: self._receive,
-            CaseState.RECEIVED: self._file,
-            CaseState.FILED: self._decide,
-        }
-        if self._configuration.acknowledge == "at_once":
-            steps = {**steps, CaseState.DECIDED: self._acknowledge}
+        steps = self._steps()
         while (case := self._store.case(case_id)) is not None and case.state in steps:
             try:
                 steps[case.state](case)
             except BrokerRefusedError as refused:
-                if refused.status >= _SERVER_ERROR or case.state is CaseState.DECIDED:
+                if _passes(refused) or case.state is CaseState.DECIDED:
                     return
                 self._store.refuse(case, refused.code)
             except PayloadDamagedError:
                 self._store.refuse(case, "payload_damaged")
             except OutboundError:
                 return
+        if case is not None and case.review is Review.ANSWERED:
+            self._send_review(case)
 
     def pull_again(self, case_id: str, *, with_same_key: bool) -> Delivered:
         """Pull once more, under the case's key or a new one. Raises BrokerRefusedError."""
         case = self._store.case(case_id)
         if case is None or case.access_token is None:
             raise BrokerRefusedError(404, "no_such_case")
-        key = _delivery_key(case) if with_same_key else random_id()
+        key = case.delivery_key if with_same_key else random_id()
         return self._broker.pull(case.access_token, key, self._clock())
 
     def acknowledge(self, case_id: str) -> None:
@@ -136,6 +157,23 @@ class Desk:
             raise BrokerRefusedError(404, "no_such_case")
         self._acknowledge(case)
 
+    def answer_review(self, case_id: str, decision: Mapping[str, Any]) -> bool:
+        """A person has looked at a case and decided; False unless it waits for one."""
+        if not self._store.answer_review(case_id, decision):
+            return False
+        self.advance(case_id)
+        return True
+
+    def _steps(self) -> Mapping[CaseState, Callable[[Case], None]]:
+        steps: dict[CaseState, Callable[[Case], None]] = {
+            CaseState.GRANTED: self._receive,
+            CaseState.RECEIVED: self._file,
+            CaseState.FILED: self._decide,
+        }
+        if self._configuration.acknowledge == "at_once":
+            steps[CaseState.DECIDED] = self._acknowledge
+        return steps
+
     def _redeem(self, case_id: str, code: str) -> None:
         case = self._store.case(case_id)
         if case is None:
@@ -143,44 +181,86 @@ class Desk:
         try:
             granted = self._broker.redeem(code, case.code_verifier, self._clock())
         except BrokerRefusedError as refused:
-            if refused.status >= _SERVER_ERROR:
+            if _passes(refused):
                 self._store.ask_again(case_id)
             else:
                 self._store.refuse(case, refused.code)
         except OutboundError:
             self._store.ask_again(case_id)
         else:
-            self._store.grant(case_id, granted.access_token, granted.grant_id)
+            self._store.grant(case, granted)
 
     def _acknowledge(self, case: Case) -> None:
         self._broker.acknowledge(case.delivery_id or "", self._clock())
         self._store.close_case(case.case_id)
 
     def _receive(self, case: Case) -> None:
-        delivered = self._broker.pull(case.access_token or "", _delivery_key(case), self._clock())
-        self._store.receive(case.case_id, delivered)
+        """Pull under the case's key. A pull of a standing case may find that another has brought the news."""
+        try:
+            delivered = self._pull(case)
+        except BrokerRefusedError as refused:
+            if case.parent_id is not None and refused.code == "cycle_not_over":
+                self._store.close_without_news(case.case_id)
+            elif case.parent_id is not None and refused.code in _KEY_IS_OVER and case.key_number < _MOST_KEYS:
+                self._store.take_new_key(case)
+            else:
+                raise
+        else:
+            self._store.receive(case.case_id, delivered)
+
+    def _pull(self, case: Case) -> Delivered:
+        """With the token of the case, or of its standing case; once more with a fresh one."""
+        owner = case if case.parent_id is None else self._store.case(case.parent_id) or case
+        try:
+            return self._broker.pull(owner.access_token or "", case.delivery_key, self._clock())
+        except BrokerRefusedError as refused:
+            is_stale = refused.status == _UNAUTHORISED and refused.code in _REFRESHABLE
+            if not is_stale or owner.refresh_token is None:
+                raise
+        fresh = self._broker.refresh(owner.refresh_token, self._clock())
+        self._store.refresh(owner.case_id, fresh)
+        return self._broker.pull(fresh, case.delivery_key, self._clock())
 
     def _file(self, case: Case) -> None:
-        """Compute over the visits that are not claimed yet, and file. If another case was faster, again."""
-        bills = self._store.unclaimed(case.case_id, _data(case, BILL))
+        """Compute over what no claim has settled yet, and file."""
         policies = _data(case, POLICY)
-        claim = compute(
-            policies[0] if len(policies) == 1 else {},
-            bills,
+        records = Records(
+            bills=_data(case, BILL),
             details=_data(case, DETAIL),
             prescriptions=_data(case, PRESCRIPTION),
             pharmacy_bills=_data(case, PHARMACY_BILL),
         )
         claim_no = "C-" + hashlib.sha256(case.case_id.encode()).hexdigest()[:10].upper()
-        try:
-            self._store.file_claim(case.case_id, claim_no, claim.to_json(), bills)
-        except sqlite3.IntegrityError:
-            return
+        policy = policies[0] if len(policies) == 1 else {}
+        self._book.file_claim(case.case_id, claim_no, policy, records)
 
     def _decide(self, case: Case) -> None:
-        decision = decision_of(case.claim_no or "", case.claim or {})
+        """Tell the person what was decided; a further pull with nothing to claim decides nothing."""
+        claim = case.claim or {}
+        if case.parent_id is not None and not claim["lines"] and not claim["reasons"]:
+            self._store.decide(case.case_id, None, needs_person=False)
+            return
+        decision = decision_of(case.claim_no or "", claim)
         decision_id = self._broker.send_decision(case.delivery_id or "", decision, self._clock())
-        self._store.decide(case.case_id, decision_id)
+        self._store.decide(case.case_id, decision_id, needs_person=claim["status"] == "review")
+
+    def _send_review(self, case: Case) -> None:
+        """Send what a person decided; tried again later unless the broker says that it may not be."""
+        decision = {"reference": case.claim_no or "", **(case.reviewed_decision or {})}
+        try:
+            decision_id = self._broker.send_decision(case.delivery_id or "", decision, self._clock())
+        except BrokerRefusedError as refused:
+            if not _passes(refused):
+                self._store.finish_review(case.case_id, case.decision_id or "")
+        except OutboundError:
+            return
+        else:
+            self._store.finish_review(case.case_id, decision_id)
+
+
+def _passes(refused: BrokerRefusedError) -> bool:
+    """Not now, rather than no (RFC 9110 section 15.6, RFC 6585 section 4)."""
+    return refused.status >= _SERVER_ERROR or refused.status == _TOO_MANY
 
 
 def decision_of(claim_no: str, claim: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,7 +273,17 @@ def decision_of(claim_no: str, claim: Mapping[str, Any]) -> dict[str, Any]:
             {**line, "explanation": {"ko": line["explanation"]["ko"], "en": line["explanation"]["en"]}}
             for line in claim["lines"]
         ],
-        "explanation": _SUMMARY[claim["status"]],
+        "explanation": _with_earlier(_SUMMARY[claim["status"]], claim.get("already_paid", 0)),
+    }
+
+
+def _with_earlier(summary: Mapping[str, str], already_paid: int) -> dict[str, str]:
+    """The summary, and what was paid for the same care before."""
+    if not already_paid:
+        return dict(summary)
+    return {
+        "ko": f"{summary['ko']} 같은 진료에 앞서 지급한 {already_paid:,}원을 뺀 금액입니다.",
+        "en": f"{summary['en']} What was paid for the same care before, ₩{already_paid:,}, is taken off.",
     }
 
 
@@ -204,7 +294,3 @@ def _data(case: Case, record_type: str) -> list[dict[str, Any]]:
 
 def _digest(browser: str) -> str:
     return hashlib.sha256(browser.encode()).hexdigest()
-
-
-def _delivery_key(case: Case) -> str:
-    return f"case-{case.case_id}"

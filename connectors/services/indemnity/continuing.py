@@ -1,0 +1,256 @@
+"""A claim after earlier ones: only care that has something new, in the policy year as the others left it.
+
+Each visit and stay is settled once. Care that was settled is opened again when a paper joins it (drugs that
+were fetched later) or has been corrected: a visit is computed anew as a whole, and what was paid for it
+already is taken off; where that changes no line, nothing is claimed. A stay, care with special sessions, and
+a result below what was paid go to a person: the rules do not say how to take back what such care has used
+of the year.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+import rfc8785
+
+from connectors.services.indemnity.claim import Claim, ClaimLine, Reason, cares_of, compute
+from connectors.services.indemnity.claim_input import Bill, MissingDataError, PharmacyBill, Policy
+from connectors.services.indemnity.papers import Key, RawRecords, key_of, read_papers
+from connectors.services.indemnity.rules import Rules
+
+_UNREADABLE: Final = "unreadable"
+
+
+@dataclass(frozen=True)
+class Records:
+    """What was delivered, by kind: shaped record data."""
+
+    bills: RawRecords
+    details: RawRecords = ()
+    prescriptions: RawRecords = ()
+    pharmacy_bills: RawRecords = ()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One paper as it was settled: the digest of what was read of it, and the lines that it got."""
+
+    digest: str
+    lines: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def paid(self) -> int:
+        """What its lines paid, in won."""
+        return sum(line["paid"] for line in self.lines)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier claims under one policy have settled. `used`: `ytd_used` as the last of them left it."""
+
+    papers: Mapping[Key, Settled] = field(default_factory=dict)
+    used: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Continued:
+    """The further claim: `claim.payable` is what is paid now, less `already_paid` for the same care."""
+
+    claim: Claim
+    already_paid: int
+    papers: Mapping[Key, Settled]
+    used: Mapping[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The claim as it is filed."""
+        return self.claim.to_json() | {"already_paid": self.already_paid}
+
+
+@dataclass(frozen=True)
+class _Care:
+    """Papers that are decided together. `is_within_stay`: a visit at an institution while in its beds."""
+
+    keys: tuple[Key, ...]
+    is_visit: bool = True
+    is_within_stay: bool = False
+
+
+class _Drawer:
+    """Policy, rules, and the delivered records by paper, each with the digest of what is known of it."""
+
+    def __init__(self, policy: Mapping[str, Any], records: Records, rules: Rules) -> None:
+        self.policy, self.rules, self._records = policy, rules, records
+        self._is_policy_readable = _is_readable(policy)  # what waited for a policy is new once there is one
+        self.bills = [(_key(Bill, raw), raw) for raw in records.bills]
+        self.drugs = [(_key(PharmacyBill, raw), raw) for raw in records.pharmacy_bills]
+        self.details = [
+            ((str(raw.get("institution", {}).get("hira_code")), str(raw.get("bill_no"))), raw)
+            for raw in records.details
+        ]
+
+    def digest(self, key: Key) -> str:
+        """SHA-256 over everything that was delivered of a paper, its detailed bill too."""
+        kinds = (self.bills, self.drugs, self.details)
+        known = [sorted(rfc8785.dumps(dict(raw)).hex() for at, raw in kind if at == key) for kind in kinds]
+        return hashlib.sha256(rfc8785.dumps([self._is_policy_readable, *known])).hexdigest()
+
+    def only(self, keys: Sequence[Key]) -> Records:
+        """The records of some papers. Prescriptions only tell where drugs come from: all of them."""
+        return Records(
+            bills=[raw for key, raw in self.bills if key in keys],
+            details=[raw for key, raw in self.details if key in keys],
+            prescriptions=self._records.prescriptions,
+            pharmacy_bills=[raw for key, raw in self.drugs if key in keys],
+        )
+
+
+def keys_of(records: Records) -> frozenset[Key]:
+    """Every paper that money can be claimed for."""
+    return frozenset(
+        [_key(Bill, raw) for raw in records.bills]
+        + [_key(PharmacyBill, raw) for raw in records.pharmacy_bills]
+    )
+
+
+def continue_claim(policy: Mapping[str, Any], records: Records, earlier: Earlier) -> Continued:
+    """The claim for what is new in `records` since `earlier`; nothing new gives a claim without lines."""
+    rules = Rules.load()
+    drawer = _Drawer(policy, records, rules)
+    used = _year_so_far(policy, earlier)
+    lines: list[ClaimLine] = []
+    reasons: list[Reason] = []
+    settled: dict[Key, Settled] = {}
+    payable = already_paid = 0
+    for care in _fresh(drawer, records, rules, earlier):
+        known = [earlier.papers[key] for key in care.keys if key in earlier.papers]
+        paid_before = sum(one.paid for one in known)
+        claim = _computed(drawer, care, known, used)
+        is_whole = claim is not None and claim.payable >= paid_before
+        if claim is None or not is_whole:
+            reasons.append(_for_a_person(rules, care, is_known=bool(known)))
+            settled |= {
+                key: Settled(drawer.digest(key), earlier.papers[key].lines if key in earlier.papers else ())
+                for key in care.keys
+            }
+            continue
+        after = {key: Settled(drawer.digest(key), _lines_of(claim, key, care)) for key in care.keys}
+        if not claim.reasons and _is_as_before(after, earlier):
+            settled |= after  # such as a detailed bill that came later and changes nothing
+            continue
+        lines += claim.lines
+        reasons += [reason for reason in claim.reasons if reason not in reasons]
+        payable += claim.payable - paid_before
+        already_paid += paid_before
+        used = claim.used_after or used
+        settled |= after
+    status: Literal["approved", "review"] = "review" if reasons else "approved"
+    claim = Claim(tuple(lines), payable, status, tuple(reasons), used or {})
+    return Continued(claim, already_paid, settled, used)
+
+
+def _is_as_before(after: Mapping[Key, Settled], earlier: Earlier) -> bool:
+    """Whether every paper of a care was settled already, with the very lines that it would get now."""
+    return all(key in earlier.papers and earlier.papers[key].lines == one.lines for key, one in after.items())
+
+
+def _is_readable(policy: Mapping[str, Any]) -> bool:
+    try:
+        Policy.of(policy)
+    except MissingDataError:
+        return False
+    return True
+
+
+def _year_so_far(policy: Mapping[str, Any], earlier: Earlier) -> Mapping[str, Any] | None:
+    """What the policy year has used: as our last claim left it if that was in the same year, else as told."""
+    told = policy.get("ytd_used")
+    if earlier.used is None or not isinstance(told, Mapping):
+        return told if isinstance(told, Mapping) else None
+    is_same_year = earlier.used.get("year_from") == told.get("year_from")
+    return earlier.used if is_same_year else told
+
+
+def _fresh(drawer: _Drawer, records: Records, rules: Rules, earlier: Earlier) -> Iterator[_Care]:
+    """Care of which a paper is new or has changed, oldest first; then papers that belong to none."""
+    papers = read_papers(records.bills, records.details, records.prescriptions, records.pharmacy_bills)
+    cares, apart = cares_of(papers, rules)
+    found = [
+        _Care(
+            keys=tuple(dict.fromkeys(key_of(paper) for paper in care.papers)),
+            is_visit=care.kind == "visit",
+            is_within_stay=care.is_within_stay,
+        )
+        for care in cares
+    ]
+    found += [_Care((key_of(bill),)) for bill, _ in apart]
+    unreadable = [key for key, _ in (*drawer.bills, *drawer.drugs) if key[0] == _UNREADABLE]
+    found += [_Care((key,)) for key in dict.fromkeys(unreadable)]
+    for care in found:
+        known = [earlier.papers.get(key) for key in care.keys]
+        digests = [drawer.digest(key) for key in care.keys]
+        if any(one is None or one.digest != digest for one, digest in zip(known, digests, strict=True)):
+            yield care
+
+
+def _computed(
+    drawer: _Drawer, care: _Care, known: Sequence[Settled], used: Mapping[str, Any] | None
+) -> Claim | None:
+    """The care's claim in the year as it stands; None if a person must decide."""
+    if care.is_within_stay or (known and not care.is_visit):
+        return None
+    start = _given_back(used, known, drawer.rules)
+    if start is None and known:
+        return None
+    records = drawer.only(care.keys)
+    return compute(
+        drawer.policy if start is None else {**drawer.policy, "ytd_used": start},
+        records.bills,
+        details=records.details,
+        prescriptions=records.prescriptions,
+        pharmacy_bills=records.pharmacy_bills,
+    )
+
+
+def _given_back(
+    used: Mapping[str, Any] | None, known: Sequence[Settled], rules: Rules
+) -> Mapping[str, Any] | None:
+    """The year without what a visit has used of it; None where that cannot be told (special sessions)."""
+    if used is None or not known:
+        return used
+    lines = [line for one in known for line in one.lines if line["paid"] > 0]
+    if not {line["rule_id"] for line in lines} <= {rule.id for rule in rules.parts.values()}:
+        return None
+    paid = {
+        part: sum(line["paid"] for line in lines if line["part"] == part)
+        for part in ("covered", "noncovered")
+    }
+    return {
+        **used,
+        "covered": used["covered"] - paid["covered"],
+        "noncovered": used["noncovered"] - paid["noncovered"],
+        "noncovered_visits": used["noncovered_visits"] - (paid["noncovered"] > 0),
+    }
+
+
+def _lines_of(claim: Claim, key: Key, care: _Care) -> tuple[Mapping[str, Any], ...]:
+    """The lines of one paper of a care; those that name none of its papers go to the first."""
+    numbers = {number for _, number in care.keys}
+    return tuple(
+        asdict(line)
+        for line in claim.lines
+        if line.bill_no == key[1] or (line.bill_no not in numbers and key == care.keys[0])
+    )
+
+
+def _for_a_person(rules: Rules, care: _Care, *, is_known: bool) -> Reason:
+    rule_id = "review.reopened_care" if is_known else "review.visit_during_stay"
+    return Reason(rule_id, care.keys[0][1], None, rules.findings[rule_id].explanation)
+
+
+def _key(model: type[Bill] | type[PharmacyBill], raw: Mapping[str, Any]) -> Key:
+    """Institution and number; of what cannot be read, its digest."""
+    try:
+        return key_of(model.of(raw))
+    except MissingDataError:
+        return _UNREADABLE, hashlib.sha256(rfc8785.dumps(dict(raw))).hexdigest()

@@ -1,0 +1,86 @@
+"""What has arrived is news to some recipients: periodic consents that cover it, and the duty to tell them.
+
+The duty is a row of the transaction that stores the record, so neither stands without the other.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from consent.disclosure import matches
+from consent.models import Consent, ConsentCompartment, ConsentVersion
+from consent.outbox import DutyKind, owe
+from consent.terms import Terms
+from consent.versions import open_terms
+from consent.vocabulary import ConsentState
+from vault.keys.keyring import Keyring
+from vault.record_types.catalogue import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A record version that has just been stored, with its plaintext, which only the matching reads."""
+
+    compartment_id: str
+    record_type: str
+    data: Mapping[str, Any] = field(repr=False)
+
+
+def announce(
+    session: Session, keyring: Keyring, catalogue: Catalogue, news: Sequence[News], now: datetime
+) -> list[str]:
+    """Owe every recipient whose periodic consent covers any of `news` one event; answers the grant ids.
+
+    Covered means covered to the letter: institution, dates and item, so that an event says nothing of a
+    record that a pull would not show. The caller holds a lock on the links that the records came through,
+    which giving a consent waits for: a consent that is not seen here sees the records in its first pull.
+    """
+    by_compartment: dict[str, list[News]] = defaultdict(list)
+    for one in news:
+        by_compartment[one.compartment_id].append(one)
+    told = [
+        grant_id
+        for grant_id, terms, arrived in _covering(session, keyring, by_compartment, now)
+        if any(_covers(terms, catalogue, one) for one in arrived)
+    ]
+    for grant_id in told:
+        owe(session, DutyKind.TELL_RECIPIENT, grant_id, now)
+    return told
+
+
+def _covering(
+    session: Session, keyring: Keyring, by_compartment: Mapping[str, list[News]], now: datetime
+) -> Iterator[tuple[str, Terms, list[News]]]:
+    """Each periodic consent that opens one of the compartments, with what has arrived in them."""
+    rows = session.exec(
+        select(Consent, ConsentVersion, ConsentCompartment.compartment_id)
+        .join(ConsentVersion, col(ConsentVersion.grant_id) == col(Consent.grant_id))
+        .join(ConsentCompartment, col(ConsentCompartment.version_id) == col(ConsentVersion.version_id))
+        .where(
+            col(ConsentCompartment.compartment_id).in_(sorted(by_compartment)),
+            Consent.state == ConsentState.GIVEN,
+            col(Consent.valid_until) > now,
+            col(ConsentVersion.number) == col(Consent.version_number),
+        )
+    )
+    opened: dict[str, list[str]] = defaultdict(list)
+    versions: dict[str, tuple[str, ConsentVersion]] = {}
+    for consent, version, compartment_id in rows:
+        versions[consent.grant_id] = (consent.subject_id, version)
+        opened[consent.grant_id].append(compartment_id)
+    for grant_id in sorted(versions):
+        subject_id, version = versions[grant_id]
+        terms = open_terms(keyring, subject_id, version)
+        if terms.access.cycle is not None:
+            yield grant_id, terms, [one for place in opened[grant_id] for one in by_compartment[place]]
+
+
+def _covers(terms: Terms, catalogue: Catalogue, news: News) -> bool:
+    item = terms.item(news.record_type)
+    if item is None:
+        return False
+    return matches(item, catalogue.get(news.record_type), news.data, terms.data_period)
