@@ -116,10 +116,11 @@ def _announce(ready: "Demo", *, as_json: bool) -> None:
     typer.echo(f"""
 The broker is running, with invented people. Ctrl-C ends it.
 
-  1. The insurer     {pages["insurer"]}   press the button: it asks for the bills
+  1. The insurer     {pages["insurer"]}   press a button: it asks for the bills, once or after every visit
   2. Sign in as      {first["username"]}   password {first["password"]}   ({first["name"]})
-  3. The citizen     {pages["citizen"]}   see who took what; stop it
-  4. The auditor     {pages["auditor"]}   sign in as {announcement["auditors"][0]["username"]}, same password
+  3. The hospital    {pages["hospital"]}   a visit makes a new bill, which the insurer claims by itself
+  4. The citizen     {pages["citizen"]}   see who took what and what was decided; stop it
+  5. The auditor     {pages["auditor"]}   sign in as {announcement["auditors"][0]["username"]}, same password
 
   Everybody: {", ".join(one["username"] for one in announcement["personas"])}
   Files:     {ready.plan.directory}

@@ -3,25 +3,36 @@
 from hmac import compare_digest
 from html import escape
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from broker.demo.hospital.configuration import Configuration
 from broker.demo.hospital.desk import Desk
 from broker.demo.hospital.store import Store
+from connectors.sources.demo_people import DEMO_PEOPLE
 from connectors.sources.transmission import MEDIA_TYPE
 from consent.vocabulary import RefusalReason
 
 _MOST_BYTES: Final = 64 * 1024
 _SECURITY: Final = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+_PAGE: Final = (
+    '<!doctype html><html lang="ko"><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width"><title>{name}</title>'
+    "<h1>{name}</h1><p>데모 병원입니다. 환자가 동의한 진료비 자료를 중계기관에 보냅니다."
+    " 진료를 보면 새 영수증이 생기고, 바로 보내집니다.</p>"
+    '<p lang="en">A demo hospital: it answers transmission requests of the broker.'
+    " After a visit there is a new bill, which it sends at once.</p>{visits}</html>"
+)
 
 
 def create_hospital(configuration: Configuration, store: Store, desk: Desk) -> Starlette:
@@ -30,6 +41,7 @@ def create_hospital(configuration: Configuration, store: Store, desk: Desk) -> S
     return Starlette(
         routes=[
             Route("/", site.show_start, methods=["GET"]),
+            Route("/visits", site.press_visit, methods=["POST"]),
             Route("/transmissions", site.transmit, methods=["POST"]),
             Route("/staff/visits", site.list_visits, methods=["GET"]),
             Route("/staff/visits", site.add_visit, methods=["POST"]),
@@ -47,15 +59,27 @@ class _Site:
         self._desk = desk
 
     async def show_start(self, request: Request) -> Response:
-        """What this is, for whoever opens it in a browser."""
+        """What this is, and a button for each invented patient: after a visit there is a new bill."""
         del request
         name = escape(self._configuration.name)
-        page = (
-            f'<!doctype html><html lang="ko"><meta charset="utf-8"><title>{name}</title>'
-            f"<h1>{name}</h1><p>데모 병원입니다. 환자가 동의한 진료비 자료를 중계기관에 보냅니다.</p>"
-            '<p lang="en">A demo hospital: it answers transmission requests of the broker.</p></html>'
+        visits = "".join(
+            f'<form method="post" action="/visits"><button id="visit-{escape(one.patient_no)}"'
+            f' name="patient_no" value="{escape(one.patient_no)}">{escape(one.name)} 진료 보기</button>'
+            "</form>"
+            for one in DEMO_PEOPLE
         )
-        return HTMLResponse(page, headers=_SECURITY)
+        return HTMLResponse(_PAGE.format(name=name, visits=visits), headers=_SECURITY)
+
+    async def press_visit(self, request: Request) -> Response:
+        """The button of the page: a visit has taken place. Only from the page itself."""
+        own = f"{request.url.scheme}://{request.url.netloc}"
+        if request.headers.get("origin", own) != own or request.headers.get("sec-fetch-site") == "cross-site":
+            return JSONResponse({"error": "from another page"}, status_code=403)
+        told = parse_qs((await _body(request) or b"").decode("ascii", "replace"))
+        bill_no = await run_in_threadpool(self._desk.add_visit, told.get("patient_no", [""])[0])
+        if bill_no is None:
+            return JSONResponse({"error": "no such patient"}, status_code=404)
+        return RedirectResponse("/", status_code=303)
 
     async def transmit(self, request: Request) -> Response:
         """One page of a patient's documents, or a legal ground."""
