@@ -83,6 +83,13 @@ def test_a_wrong_redirect_uri_is_refused(small_world: World, uri: str) -> None:
     assert [path for path, _ in refusal.value.faults] == ["redirect_uris.1"]
 
 
+@pytest.mark.parametrize("uri", REFUSED_REDIRECT_URIS)
+def test_a_wrong_address_for_events_is_refused(small_world: World, uri: str) -> None:
+    with small_world.installation.data.write() as session, pytest.raises(ClientInvalidError) as refusal:
+        register(session, small_world, events_endpoint=uri)
+    assert [path for path, _ in refusal.value.faults] == ["events_endpoint"]
+
+
 def test_every_fault_is_told_at_once(small_world: World) -> None:
     with small_world.installation.data.write() as session, pytest.raises(ClientInvalidError) as refusal:
         register(session, small_world, client_id="", organisation_id="", redirect_uris=("ftp://x",), jwks={})
@@ -114,12 +121,14 @@ def test_loopback_is_for_demos(small_world: World) -> None:
 def test_what_was_registered_comes_back(world: World, kind: Any) -> None:  # noqa: ANN401 - a literal
     keys = {"keys": [public_jwk(generate_private_jwk(kind))]}
     with world.installation.data.write() as session:
-        register(session, world, jwks=keys, scope="obligations deliveries")
+        events = "https://insurer.example/events"
+        register(session, world, jwks=keys, scope="obligations deliveries", events_endpoint=events)
     with world.installation.data.read() as session:
         found = clients.show(session, "new-client")
         assert found in clients.all_clients(session)
     assert found.jwks == keys
     assert found.scopes == {"deliveries", "obligations"}
+    assert found.events_endpoint == events
     assert (found.status, found.created_at) == (ClientStatus.ACTIVE, world.clock())
 
 
