@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from broker.api.errors import (
@@ -112,6 +112,9 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         consent.NothingKeptError: Answer(
             409, "nothing_kept", "Nothing of the record was kept; its holder must deliver it again."
         ),
+        consent.RecordFaultyError: Answer(
+            409, "record_faulty", "The record has faults, and nobody but its holder can mend them."
+        ),
         consent.AlreadyDecidedError: Answer(
             409, "already_decided", "The delivery has a decision, and nobody asked for its review."
         ),
@@ -158,6 +161,8 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         CitizenNeededError: Answer(
             401, "citizen_needed", "This is for citizens who are signed in.", _CITIZEN_SIGN_IN
         ),
+        # Nobody hears it: the client died, or hung up, with half of its body sent. It is no mistake of ours.
+        ClientDisconnect: Answer(400, "body_incomplete", "The body did not come to its end."),
         BadFormError: Answer(400, "bad_form", "The body is no urlencoded form in UTF-8."),
         BodyTooLargeError: Answer(413, "body_too_large", "The body is larger than this broker takes."),
         ConfigurationError: _INTERNAL,

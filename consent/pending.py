@@ -1,4 +1,4 @@
-"""Records of which it is not certain whose they are, kept apart until a person has decided.
+"""Records of which it is not certain whose they are or what they say, kept apart until a person has decided.
 
 What is kept without a collection consent is only what the decision needs: who the holder says it is. The
 record itself is kept where its number is one whose owner agreed to the collection of its type. Either way
@@ -24,6 +24,7 @@ from vault.insert import insert_if_absent
 from vault.keys.keyring import Keyring
 from vault.schema import random_id
 from vault.seal import context_of, open_sealed, seal
+from vault.store import canonical
 
 SEALING_KEY: Final = "pending_record"
 
@@ -41,7 +42,11 @@ class PendingState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewPending:
-    """A record as its holder delivered it: its name there, whose it says it is, where it stood, its data."""
+    """A record as its holder delivered it: its name there, whose it says it is, where it stood, its data.
+
+    `name` tells it from others where `natural_key` does not: of a faulty record it may be unknown, and two
+    that contradict each other have the same. `as_of` is the day (ISO) on which the holder said so.
+    """
 
     holder_id: str
     record_type: str
@@ -49,6 +54,8 @@ class NewPending:
     identity: Identity
     place: str = field(repr=False)
     data: Mapping[str, Any] = field(repr=False)
+    name: str | None = field(default=None, repr=False)
+    as_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,7 @@ def _values(
     return {
         "pending_id": pending_id,
         "name_index": _name_index(keyring, new),
-        "content_index": keyring.index("pending.content", rfc8785.dumps(dict(new.data)).decode()),
+        "content_index": keyring.index("pending.content", canonical(new.data).decode()),
         "holder_id": new.holder_id,
         "record_type": new.record_type,
         "rule": match.doubt,
@@ -197,15 +204,17 @@ def _content(keyring: Keyring, pending_id: str, new: NewPending, match: Match) -
         return None
     if new.record_type not in record_types_of(keyring, match.link):
         return None
-    return _sealed(keyring, pending_id, "content", {"natural_key": new.natural_key, "data": dict(new.data)})
+    members = {"natural_key": new.natural_key, "as_of": new.as_of, "data": dict(new.data)}
+    return _sealed(keyring, pending_id, "content", members)
 
 
 def _sealed(keyring: Keyring, pending_id: str, part: Part, members: Mapping[str, Any]) -> bytes:
-    return seal(keyring.sealing_key(SEALING_KEY), _context(pending_id, part), rfc8785.dumps(dict(members)))
+    return seal(keyring.sealing_key(SEALING_KEY), _context(pending_id, part), canonical(members))
 
 
 def _name_index(keyring: Keyring, new: NewPending) -> bytes:
     name = [new.holder_id, new.record_type, new.identity.number, new.natural_key]
+    name += [] if new.name is None else [new.name]
     return keyring.index("pending.name", rfc8785.dumps(name).decode())
 
 

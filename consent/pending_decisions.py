@@ -10,7 +10,13 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from consent.collection import Arrival, collect, record_link_event
-from consent.errors import NotFoundError, NothingKeptError, NotLinkedError, WrongStateError
+from consent.errors import (
+    NotFoundError,
+    NothingKeptError,
+    NotLinkedError,
+    RecordFaultyError,
+    WrongStateError,
+)
 from consent.evidence import Work
 from consent.identity import Identity
 from consent.models import PendingRecord, SourceLink
@@ -64,17 +70,20 @@ def admit(
 ) -> PutResult:
     """Collect a pending record through a living link of its holder; what was kept of it goes.
 
-    Raises NothingKeptError for a notice: its holder must deliver the record again, once it is linked.
+    Raises RecordFaultyError for a record with faults, which only its holder can mend, and NothingKeptError
+    for a notice: its holder must deliver the record again, once it is linked.
     NotFoundError, WrongStateError; NotLinkedError unless the link is of this holder, living, and covers it.
     """
     row = _waiting(work.session, admission.pending_id, "be admitted")
+    if row.rule == Doubt.RECORD_FAULTY:
+        raise RecordFaultyError
     if row.content_sealed is None:
         raise NothingKeptError
     kept = open_part(keyring, row.pending_id, "content", row.content_sealed)
     link = work.session.get(SourceLink, admission.link_id or row.link_id)
     if link is None or link.holder_id != row.holder_id:
         raise NotLinkedError
-    arrival = Arrival(row.record_type, kept["natural_key"], kept["data"])
+    arrival = Arrival(row.record_type, kept["natural_key"], kept["data"], kept.get("as_of"))
     (result,) = collect(work, keyring, catalogue, link, arrivals=[arrival], now=now)
     if link.link_id != row.link_id:
         # Whom it was kept for is told that it is somebody else's.

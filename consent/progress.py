@@ -64,6 +64,19 @@ class Standing:
     completed_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class HolderStanding:
+    """How a holder does: where it is asked, its living links, how many get no good answer, and why mostly.
+
+    `fault` is a rule, or the legal ground of a refusal.
+    """
+
+    endpoint: str | None
+    links: int
+    failing: int
+    fault: str | None
+
+
 def connect(session: Session, holder_id: str, endpoint: str, now: datetime) -> None:
     """Say where a holder answers; a second time, the new address. Raises UnknownOrganisationError."""
     require_holders(session, [holder_id])
@@ -215,6 +228,28 @@ def standings_of(session: Session, subject_id: str) -> dict[str, Standing]:
             completed_at=row.completed_at,
         )
         for row in rows
+    }
+
+
+def holder_standings(session: Session, now: datetime) -> dict[str, HolderStanding]:
+    """How each holder does that is connected, or that anybody has linked."""
+    endpoints = {row.holder_id: row.endpoint for row in session.exec(select(HolderConnection))}
+    why = func.coalesce(col(SourceProgress.fault), col(SourceProgress.refusal))
+    rows = session.exec(
+        select(SourceLink.holder_id, why, func.count())
+        .outerjoin(SourceProgress, col(SourceProgress.link_id) == col(SourceLink.link_id))
+        .where(col(SourceLink.ended_at).is_(None), col(SourceLink.valid_until) > now)
+        .group_by(col(SourceLink.holder_id), why)
+        .order_by(func.count().desc(), why)
+    ).all()
+    return {
+        holder_id: HolderStanding(
+            endpoint=endpoints.get(holder_id),
+            links=sum(count for holder, _, count in rows if holder == holder_id),
+            failing=sum(count for holder, fault, count in rows if holder == holder_id and fault),
+            fault=next((fault for holder, fault, _ in rows if holder == holder_id and fault), None),
+        )
+        for holder_id in {*endpoints, *(holder for holder, _, _ in rows)}
     }
 
 

@@ -124,6 +124,7 @@ _RRN_IN_TEXT: Final = re.compile(
     r"(?:[\s\-‐-―−/._·~]{1,3}[0-9](?:[0-9]{6}|[*xX●○•]{6})|[0-9]{7})"
     r"(?![0-9])"
 )
+_RRN_LENGTH: Final = 13
 _CENTURY_WITH_LEAP_DAYS: Final = 2000
 
 
@@ -231,9 +232,13 @@ def looks_like_rrn(text: str) -> bool:
     October 2020 have none. A number whose last six digits are masked counts too. Full-width digits,
     odd dashes and invisible characters do not hide one.
     """
-    visible = "".join(
-        char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf"
-    )
+    visible = text
+    if not text.isascii():
+        visible = unicodedata.normalize("NFKC", text)
+        if len(visible) >= _RRN_LENGTH:
+            visible = "".join(char for char in visible if unicodedata.category(char) != "Cf")
+    if len(visible) < _RRN_LENGTH:  # nearly every text of a record ends here
+        return False
     # Two digits leave the century open. Leap years fall alike in both, but for 1900: judged kindly.
     return any(
         _exists(_CENTURY_WITH_LEAP_DAYS + int(found[1]), int(found[2]), int(found[3]))

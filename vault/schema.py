@@ -76,5 +76,10 @@ class KeyringRow(SQLModel):
 
 
 def random_id() -> str:
-    """A fresh identifier: 128 random bits, URL-safe, says nothing about what it names."""
-    return secrets.token_urlsafe(16)
+    """A fresh identifier: nearly 128 random bits, URL-safe, says nothing about what it names.
+
+    None begins with a dash: on a command line that would be taken for an option.
+    """
+    while (fresh := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return fresh

@@ -1,6 +1,7 @@
 """What a holder delivers by itself: records of linked subjects, in the holder's own format."""
 
 from collections import Counter
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -12,8 +13,9 @@ from broker.db import transaction
 from broker.deps import Installed, Now, read_body
 from broker.installation import Installation
 from broker.jobs.arriving import Outcome, take_in
+from broker.jobs.keeping import divide, keep_contradicting, keep_faulty
 from connectors.errors import SourceRefusedError
-from connectors.sources.base import ExportSource, Header, SourceRecord
+from connectors.sources.base import ExportSource, Faulty, Header, SourceRecord
 from connectors.sources.catalog import export_sources
 from connectors.sources.json_lines import LineFaultError, read_object
 from consent.errors import UnknownOrganisationError
@@ -35,11 +37,15 @@ class ResultFault(BaseModel):
 
 
 class RecordResult(BaseModel):
-    """What became of one record; `held` waits for a person, and need not be sent again."""
+    """What became of one record; `held` waits for a person, `refused` must be mended and sent again.
+
+    `warnings` refuse nothing: what looks wrong in a record and may be right, such as a check digit.
+    """
 
     place: str
     outcome: Literal["added", "corrected", "unchanged", "held", "refused"]
     faults: list[ResultFault]
+    warnings: list[ResultFault] = []
 
 
 class Received(BaseModel):
@@ -80,7 +86,8 @@ RawBody = Annotated[bytes, Depends(_read)]
 def receive_records(caller: HolderCaller, raw: RawBody, installation: Installed, now: Now) -> Received:
     """Take what a holder pushes: `{"header", "records"}`, as its export has them.
 
-    A record that is wrong is named and the others are kept. The same delivery again changes nothing.
+    A record that is wrong is named and kept apart, and the others are taken. The same delivery again
+    changes nothing.
     """
     with installation.data.read() as session:
         try:
@@ -88,25 +95,15 @@ def receive_records(caller: HolderCaller, raw: RawBody, installation: Installed,
         except UnknownOrganisationError:
             raise HolderDeliveryError([Fault("$", "not_a_holder")]) from None
     source, header, raw_records = _opened(raw, caller.organisation_id)
-    results = _sorted_out(installation, source, header, raw_records)
-    good = [found for found in results if isinstance(found, SourceRecord)]
-    outcomes: dict[str, Outcome] = {}
-    for start in range(0, len(good), _BATCH):
-        # Each batch is a commit of its own: what is kept stays, should the connection break.
-        with transaction(installation.data) as work:
-            taken = take_in(
-                work,
-                installation,
-                good[start : start + _BATCH],
-                holder_id=source.holder_id,
-                origin="push",
-                now=now,
-            )
-        outcomes |= {outcome.place: outcome for outcome in taken}
-    answered = [
-        _result(outcomes[found.place]) if isinstance(found, SourceRecord) else found for found in results
+    found = [
+        source.record_of(f"records[{number}]", raw_record, header, installation.catalogue)
+        for number, raw_record in enumerate(raw_records)
     ]
-    return Received(counts=dict(Counter(result.outcome for result in answered)), results=answered)
+    outcomes = _taken(installation, source.holder_id, found, now)
+    results = [
+        _refused(one) if isinstance(one, Faulty) else _result(one, outcomes[one.place]) for one in found
+    ]
+    return Received(counts=dict(Counter(result.outcome for result in results)), results=results)
 
 
 def _opened(raw: bytes, holder_id: str) -> tuple[ExportSource, Header, list[Any]]:
@@ -133,22 +130,31 @@ def _opened(raw: bytes, holder_id: str) -> tuple[ExportSource, Header, list[Any]
         raise HolderDeliveryError(faults) from error
 
 
-def _sorted_out(
-    installation: Installation, source: ExportSource, header: Header, raw_records: list[Any]
-) -> list[SourceRecord | RecordResult]:
-    """Each record as it is read, or the result that names what is wrong with it."""
-    results: list[SourceRecord | RecordResult] = []
-    for number, raw in enumerate(raw_records):
-        place = f"records[{number}]"
-        found = source.record_of(place, raw, header, installation.catalogue)
-        if not isinstance(found, SourceRecord):
-            faults = [ResultFault(path=fault.path, rule=fault.rule) for fault in found]
-            results.append(RecordResult(place=place, outcome="refused", faults=faults))
-        else:
-            results.append(found)
-    return results
+def _taken(
+    installation: Installation, holder_id: str, found: list[SourceRecord | Faulty], now: datetime
+) -> dict[str, Outcome]:
+    """Take what is certain, keep apart the rest; what became of each record without faults, by its place."""
+    good, at_odds = divide(one for one in found if isinstance(one, SourceRecord))
+    faulty = [one for one in found if isinstance(one, Faulty)]
+    outcomes: list[Outcome] = []
+    for start in range(0, len(found), _BATCH):
+        batch = slice(start, start + _BATCH)
+        # Each batch is a commit of its own: what is kept stays, should the connection break.
+        with transaction(installation.data) as work:
+            outcomes += take_in(work, installation, good[batch], holder_id=holder_id, origin="push", now=now)
+            outcomes += keep_contradicting(
+                work, installation, at_odds[batch], holder_id=holder_id, origin="push", now=now
+            )
+            keep_faulty(work, installation, faulty[batch], holder_id=holder_id, origin="push", now=now)
+    return {outcome.place: outcome for outcome in outcomes}
 
 
-def _result(outcome: Outcome) -> RecordResult:
+def _refused(faulty: Faulty) -> RecordResult:
+    faults = [ResultFault(path=fault.path, rule=fault.rule) for fault in faulty.faults]
+    return RecordResult(place=faulty.place, outcome="refused", faults=faults)
+
+
+def _result(record: SourceRecord, outcome: Outcome) -> RecordResult:
     faults = [] if outcome.rule is None else [ResultFault(path="$", rule=outcome.rule)]
-    return RecordResult(place=outcome.place, outcome=outcome.what, faults=faults)
+    warnings = [ResultFault(path=doubt.path, rule=doubt.rule) for doubt in record.doubts]
+    return RecordResult(place=outcome.place, outcome=outcome.what, faults=faults, warnings=warnings)

@@ -1,4 +1,4 @@
-"""`mydata source pending`: records of which it is not certain whose they are."""
+"""`mydata source pending`: records of which it is not certain whose they are, or what they say."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from broker.cli.output import Output, OutputFormat, show_json, show_members, sho
 from broker.cli.staff import acting
 
 app = typer.Typer(
-    help="Decide on records that are kept apart because it is not certain whose they are.",
+    help="Decide on records that are kept apart: it is not certain whose they are, or what they say.",
     epilog="Example:  mydata source pending list",
     no_args_is_help=True,
 )
@@ -21,7 +21,11 @@ _Reason = Annotated[str, typer.Option(help="Why; it goes on record with your nam
 
 @app.command("list", epilog="Example:  mydata source pending list -o json")
 def list_all(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
-    """List what waits: where it came from and which rule stopped it, never whose it is or what is in it."""
+    """List what waits: where it came from and which rule stopped it, never whose it is or what is in it.
+
+    `record_faulty` can be shown and rejected: only its holder can mend it. `contradicts_another` are two or
+    more of one number: accept the right one, once the holder has said which.
+    """
     from consent.pending import pending_records
 
     with installation(context) as opened, opened.data.read() as session:
@@ -77,7 +81,7 @@ def accept(
 ) -> None:
     """The record is that person's: collect it through the link."""
     from broker.db import transaction
-    from consent.errors import NothingKeptError
+    from consent.errors import NothingKeptError, RecordFaultyError
     from consent.pending_decisions import Admission, admit
 
     _require_reason(reason)
@@ -86,6 +90,11 @@ def accept(
         try:
             with transaction(opened.data) as work:
                 result = admit(work, opened.keyring, opened.catalogue, admission, opened.clock())
+        except RecordFaultyError:
+            raise StopError(
+                "The record has faults, and nobody but its holder can mend them",
+                "Ask the holder; once it has mended the record, run `mydata source sync`, or import it again",
+            ) from None
         except NothingKeptError:
             raise StopError(
                 "Only a notice was kept: nobody whose number it is had agreed to its collection",

@@ -24,13 +24,26 @@ app.add_typer(pending.app, name="pending")
 
 @app.command("list", epilog="Example:  mydata source list -o json")
 def list_all(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
-    """List the holders."""
+    """List the holders: where each is asked, how many links it has, how many fail, and why mostly."""
     from consent.organisations import organisations
+    from consent.progress import HolderStanding, holder_standings
 
     with installation(context) as opened, opened.data.read() as session:
         holders = [row for row in organisations(session) if row.is_holder]
-    rows = [(row.organisation_id, row.name_ko, row.name_en, row.status) for row in holders]
-    show_rows(["holder_id", "name_ko", "name_en", "status"], rows, output)
+        standings = holder_standings(session, opened.clock())
+    nobody = HolderStanding(endpoint=None, links=0, failing=0, fault=None)
+    columns = ["holder_id", "name_ko", "name_en", "status", "endpoint", "links", "failing", "fault"]
+    rows = [
+        (
+            row.organisation_id,
+            row.name_ko,
+            row.name_en,
+            row.status,
+            *(getattr(standings.get(row.organisation_id, nobody), name) for name in columns[4:]),
+        )
+        for row in holders
+    ]
+    show_rows(columns, rows, output)
 
 
 @app.command("import", epilog="Example:  mydata source import export-2026-11.jsonl export-2026-12.jsonl")
@@ -46,15 +59,15 @@ def import_(
     Each record that is refused or kept apart (`mydata source pending`) is named as FILE:PLACE PATH RULE and
     the exit code is 1; the others are kept.
     """
-    from broker.jobs.importing import import_files
+    from broker.jobs.importing import count_lines, import_files
 
     with installation(context) as opened, progress("importing") as report_progress:
-        done = 0
+        done, total = 0, count_lines(files)
 
         def count(lines: int) -> None:
             nonlocal done
             done += lines
-            report_progress(done, None)
+            report_progress(done, total)
 
         report = import_files(opened, files, opened.clock, count)
     _show(report, output)
@@ -98,7 +111,8 @@ def sync(
 
     with installation(context) as opened:
         done = sync_holders(opened, opened.clock(), holder_id=holder_id, is_forced=True)
-    columns = ("holder_id", "link_id", "pages", "added", "corrected", "unchanged", "held", "refused")
+    counts = ("pages", "added", "corrected", "unchanged", "held", "refused", "doubted")
+    columns = ("holder_id", "link_id", *counts)
     rows = [(*(getattr(one, name) for name in columns), one.fault or one.refusal) for one in done]
     show_rows([*columns, "fault"], rows, output)
     if any(one.refusal or one.refused or (one.fault and one.fault not in NOT_REACHED) for one in done):

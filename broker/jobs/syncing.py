@@ -44,7 +44,10 @@ _MOST_PAGES: Final = 1000
 
 @dataclass(slots=True)
 class Synced:
-    """What asking for one link came to. `fault` is a rule, `refusal` one of the eleven legal grounds."""
+    """What asking for one link came to. `fault` is a rule, `refusal` one of the eleven legal grounds.
+
+    `doubted` records are taken, and have something that looks wrong, such as a check digit.
+    """
 
     link_id: str
     holder_id: str
@@ -54,6 +57,7 @@ class Synced:
     unchanged: int = 0
     held: int = 0
     refused: int = 0
+    doubted: int = 0
     fault: str | None = None
     refusal: str | None = None
 
@@ -192,6 +196,7 @@ class Asking:
             reject(work, installation.keyring, link, [FOREIGN_PERSON] * others, now)
             turn_page(work, installation.keyring, link, turn, now)
         synced.count(outcomes, others + len(own_faulty))
+        synced.doubted += sum(bool(record.doubts) for record in own)
         synced.fault = synced.fault or turn.fault or (FOREIGN_PERSON if others else None)
         return True
 

@@ -4,16 +4,22 @@ An export file is JSON Lines: a header object, then one record a line in the hol
 a holder answers or pushes over HTTP is the same header and the same records as one JSON object.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from connectors.errors import SourceRefusedError
 from connectors.sources.json_lines import LineFaultError, read_objects
 from connectors.sources.mapping import Table, apply, in_source_names
 from vault.errors import Fault, RecordInvalidError
+from vault.identifiers import looks_like_rrn
 from vault.record_types.catalogue import Catalogue
+
+MOST_KEPT: Final = 64 * 1024
+"""Characters of a faulty record that may be kept as they came; no record needs as many."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,34 @@ class SourceRecord:
 
 
 @dataclass(frozen=True)
+class Faulty:
+    """A record that cannot be taken: everything that is wrong with it, and what could be read of it.
+
+    `person` and `natural_key` are None where they could not be read. `raw` is the record as it came, as
+    JSON text; None where it must not be kept, or was no record at all. `fingerprint` tells it from others.
+    """
+
+    place: str
+    record_type: str
+    faults: tuple[Fault, ...]
+    person: Person | None = field(default=None, repr=False)
+    natural_key: str | None = field(default=None, repr=False)
+    raw: str | None = field(default=None, repr=False)
+    fingerprint: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class SourceFault:
-    """Why one line is lost: file name, place, path in the holder's field names, rule."""
+    """Why one line is not taken: file name, place, path in the holder's field names, rule.
+
+    The first fault of a line bears the line itself, as far as it could be read (`of`).
+    """
 
     file: str
     place: str
     path: str
     rule: str
+    of: Faulty | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -129,14 +156,14 @@ class ExportSource:
 
     def record_of(
         self, place: str, raw: object, header: Header, catalogue: Catalogue
-    ) -> SourceRecord | list[Fault]:
+    ) -> SourceRecord | Faulty:
         """One record under a checked header, or everything that is wrong with it."""
         if not isinstance(raw, dict):
-            return [Fault("$", "not_an_object")]
+            return unread(place, self.record_type, Fault("$", "not_an_object"), raw=raw)
         mapped, faults = apply(self.table, raw)
         person, data = self.assemble(header.data, mapped)
         draft = SourceRecord(place, self.record_type, person, "", data, as_of=header.exported_on)
-        return checked_record(draft, catalogue, faults=faults, table=self.table)
+        return checked_record(draft, raw, catalogue, faults=faults, table=self.table)
 
     def _read_lines(
         self, path: Path, header: Header, catalogue: Catalogue
@@ -145,20 +172,22 @@ class ExportSource:
         next(lines, None)
         for number, raw in lines:
             if isinstance(raw, LineFaultError):
-                yield SourceFault(path.name, raw.place, "$", raw.rule)
+                yield from faults_of(path.name, unread(raw.place, self.record_type, Fault("$", raw.rule)))
                 continue
-            place = f"line {number}"
-            record = self.record_of(place, raw, header, catalogue)
+            record = self.record_of(f"line {number}", raw, header, catalogue)
             if isinstance(record, SourceRecord):
                 yield record
             else:
-                yield from (SourceFault(path.name, place, fault.path, fault.rule) for fault in record)
+                yield from faults_of(path.name, record)
 
 
 def checked_record(
-    draft: SourceRecord, catalogue: Catalogue, *, faults: Sequence[Fault], table: Table
-) -> SourceRecord | list[Fault]:
-    """A mapped record, validated; or its faults, those of the mapping first, in the holder's names."""
+    draft: SourceRecord, raw: object, catalogue: Catalogue, *, faults: Sequence[Fault], table: Table
+) -> SourceRecord | Faulty:
+    """A mapped record, validated; or its faults, those of the mapping first, in the holder's names.
+
+    `raw` is what it was mapped from, as its holder wrote it.
+    """
     found = list(faults)
     try:
         catalogue.validate(draft.record_type, draft.data)
@@ -168,10 +197,52 @@ def checked_record(
         told = (Fault(in_source_names(table, fault.path), fault.rule) for fault in error.faults)
         found += [fault for fault in told if fault.path not in named]
     if found:
-        return found
+        return _faulty(draft, raw, catalogue, tuple(found))
     natural_key = catalogue.get(draft.record_type).natural_key_of(draft.data)
     doubts = catalogue.doubts(draft.record_type, draft.data)
     return replace(draft, natural_key=natural_key, doubts=doubts)
+
+
+def unread(place: str, record_type: str, fault: Fault, *, raw: object = None) -> Faulty:
+    """What is no record that a table could map: nothing is known of whose it is."""
+    fingerprint = None if raw is None else _fingerprint(json.dumps(raw))
+    return Faulty(place, record_type, (fault,), fingerprint=fingerprint)
+
+
+def faults_of(file: str, faulty: Faulty) -> Iterator[SourceFault]:
+    """Each fault of a record, under the name of its file; the first one bears the record."""
+    first, *others = faulty.faults
+    yield SourceFault(file, faulty.place, first.path, first.rule, faulty)
+    yield from (SourceFault(file, faulty.place, fault.path, fault.rule) for fault in others)
+
+
+def _faulty(draft: SourceRecord, raw: object, catalogue: Catalogue, faults: tuple[Fault, ...]) -> Faulty:
+    fingerprint = _fingerprint(json.dumps(raw))
+    told = json.dumps(raw, ensure_ascii=False)
+    if looks_like_rrn(told) or not _is_text(told):
+        # A resident's number is not kept even as evidence (PIPA article 24-2): nothing but the place is.
+        return Faulty(draft.place, draft.record_type, faults, fingerprint=fingerprint)
+    try:
+        natural_key = catalogue.get(draft.record_type).natural_key_of(draft.data)
+    except KeyError:
+        natural_key = None
+    return Faulty(
+        place=draft.place,
+        record_type=draft.record_type,
+        faults=faults,
+        person=draft.person if draft.person.number else None,
+        natural_key=natural_key,
+        raw=told if len(told) <= MOST_KEPT else None,
+        fingerprint=fingerprint,
+    )
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _fingerprint(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def first_object(path: Path) -> dict[str, Any]:

@@ -8,13 +8,21 @@ import codecs
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from connectors.errors import SourceRefusedError
-from connectors.sources.base import Person, SourceFault, SourceRecord, checked_record
+from connectors.sources.base import (
+    Faulty,
+    Person,
+    SourceFault,
+    SourceRecord,
+    checked_record,
+    faults_of,
+    unread,
+)
 from connectors.sources.conversions import conversion
 from connectors.sources.mapping import Column, apply
 from vault.errors import Fault
@@ -133,10 +141,10 @@ class CsvSource:
                     row = next(rows, None)
                 except csv.Error:
                     # What follows a quote that is not closed cannot be told apart: nothing more is read.
-                    yield SourceFault(path.name, f"line {begins}", "$", "quoting_broken_rest_not_read")
+                    yield from self._unread(path, begins, "quoting_broken_rest_not_read")
                     return
                 except _RowTooLongError:
-                    yield SourceFault(path.name, f"line {begins}", "$", "row_too_long_rest_not_read")
+                    yield from self._unread(path, begins, "row_too_long_rest_not_read")
                     return
                 if row is None:
                     return
@@ -150,24 +158,26 @@ class CsvSource:
         self, file: str, place: str, header: Sequence[str], *, row: Sequence[str], catalogue: Catalogue
     ) -> Iterator[SourceRecord | SourceFault]:
         if len(row) != len(header):
-            yield SourceFault(file, place, "$", "wrong_number_of_columns")
+            told = unread(place, self.record_type, Fault("$", "wrong_number_of_columns"), raw=list(row))
+            yield from faults_of(file, told)
             return
         found = self._record(place, dict(zip(header, row, strict=True)), catalogue)
         if isinstance(found, SourceRecord):
             yield found
             return
         numbers = {f"$.{name}": number for number, name in enumerate(header, start=1)}
-        for fault in found:
+        for fault in faults_of(file, found):
             number = numbers.get(fault.path)
-            where = place if number is None else f"{place}, column {number}"
-            yield SourceFault(file, where, fault.path, fault.rule)
+            yield fault if number is None else replace(fault, place=f"{place}, column {number}")
 
-    def _record(
-        self, place: str, cells: Mapping[str, str], catalogue: Catalogue
-    ) -> SourceRecord | list[Fault]:
+    def _unread(self, path: Path, line: int, rule: str) -> Iterator[SourceFault]:
+        return faults_of(path.name, unread(f"line {line}", self.record_type, Fault("$", rule)))
+
+    def _record(self, place: str, cells: Mapping[str, str], catalogue: Catalogue) -> SourceRecord | Faulty:
         own_column, own_value = self.known_by
         if cells[own_column].strip() != own_value:
-            return [Fault(f"$.{own_column}", "foreign_institution")]
+            fault = Fault(f"$.{own_column}", "foreign_institution")
+            return unread(place, self.record_type, fault, raw=dict(cells))
         # An empty cell says nothing: what needs a value is then missing.
         told = {name: cell.strip() for name, cell in cells.items() if cell.strip() and name != own_column}
         grouped = {column.source for group in self.groups for column in group.columns}
@@ -182,7 +192,7 @@ class CsvSource:
         # Somebody decoded the file wrongly before it came here: what was there cannot be known.
         spoilt = [Fault(f"$.{name}", "replacement_character") for name in cells if _SPOILT in cells[name]]
         found = [*spoilt, *faults, *line_faults]
-        return checked_record(draft, catalogue, faults=found, table=self.columns)
+        return checked_record(draft, dict(cells), catalogue, faults=found, table=self.columns)
 
     def _lines(self, told: Mapping[str, str]) -> tuple[list[dict[str, Any]], list[Fault]]:
         """A line for each category of which an amount is told; what is not told of it is nothing."""

@@ -19,7 +19,7 @@ from connectors.errors import (
     UnreachableError,
 )
 from connectors.http import RETRIED_STATUSES, Answer, OutboundClient
-from connectors.sources.base import ExportSource, Header, SourceFault, SourceRecord
+from connectors.sources.base import ExportSource, Faulty, Header, SourceFault, SourceRecord, faults_of
 from connectors.sources.json_lines import LineFaultError, read_object
 from connectors.sources.transmission import (
     MEDIA_TYPE,
@@ -44,9 +44,14 @@ class Page:
     """One page: what was read, what could not be, the holder's mark, and where it goes on (None: nowhere)."""
 
     records: tuple[SourceRecord, ...] = field(repr=False)
-    faults: tuple[SourceFault, ...]
+    faulty: tuple[Faulty, ...]
     mark: int
     next_cursor: str | None = field(repr=False)
+
+    @property
+    def faults(self) -> tuple[SourceFault, ...]:
+        """Each fault of each record that could not be read."""
+        return tuple(fault for one in self.faulty for fault in faults_of("page", one))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +121,18 @@ def _page(members: Mapping[str, Any], question: Question, wish: PageWish, catalo
         raise HolderFaultError("too_many_records")
     source, checked = _source_of(header, question)
     records: list[SourceRecord] = []
-    faults: list[SourceFault] = []
+    faulty: list[Faulty] = []
     for number, raw in enumerate(raw_records):
         place = f"records[{number}]"
         found = source.record_of(place, raw, checked, catalogue)
         if isinstance(found, SourceRecord):
             records.append(found)
         else:
-            faults += [SourceFault("page", place, fault.path, fault.rule) for fault in found]
+            faulty.append(found)
     mark = members["search_timestamp"]
     if type(mark) is not int or mark not in _MARKS:
         raise HolderFaultError("page_malformed")
-    return Page(tuple(records), tuple(faults), mark, _cursor(members["next_cursor"], wish))
+    return Page(tuple(records), tuple(faulty), mark, _cursor(members["next_cursor"], wish))
 
 
 def _source_of(header: Mapping[str, Any], question: Question) -> tuple[ExportSource, Header]:

@@ -20,6 +20,7 @@ from broker.oauth.errors import ClientInvalidError
 from consent.collection import NewLink, link
 from consent.models import Organisation, PendingRecord
 from consent.organisations import suspend
+from consent.pending import pending_records
 from tests.api.conftest import bound
 from tests.connectors.sources.double import Exported
 from tests.consent.details import BILL, HOSPITAL
@@ -241,8 +242,57 @@ def test_each_record_has_its_result_and_the_good_ones_are_kept(hospital: Hospita
     for value in ("P-0005", "이정숙", "20260230", own[1]["RCPT_NO"]):
         assert value not in answer.text
     with hospital.office.installation.data.read() as session:
-        kept = {row.rule: row.content_sealed is not None for row in session.exec(select(PendingRecord))}
-    assert kept == {"person_not_linked": False, "name_differs": True}
+        kept = sorted(
+            (row.rule, row.content_sealed is not None) for row in session.exec(select(PendingRecord))
+        )
+    assert kept == [
+        ("name_differs", True),
+        ("person_not_linked", False),
+        ("record_faulty", False),  # nothing says whose it is
+        ("record_faulty", True),
+        ("record_faulty", True),
+    ]
+
+
+def test_two_versions_in_one_delivery_both_wait_and_neither_is_taken(hospital: Hospital) -> None:
+    one, other, *_ = hospital.exported.of("P-0001")
+    twice = [one, other, one | {"DEPT_NM": "가정의학과"}]
+    found = results(hospital.deliver(twice))
+    at_odds = [("$", "contradicts_another")]
+    assert found == [
+        ("records[0]", "held", at_odds),
+        ("records[1]", "added", []),
+        ("records[2]", "held", at_odds),
+    ]
+    assert hospital.record_count() == 1
+    size = hospital.office.log_size()
+    assert results(hospital.deliver(twice)) == [found[0], ("records[1]", "unchanged", []), found[2]]
+    assert hospital.office.log_size() == size
+    assert results(hospital.deliver([one])) == [("records[0]", "added", [])]
+
+
+def test_a_check_digit_that_does_not_hold_warns_and_refuses_nothing(small_hospital: Hospital) -> None:
+    bill = small_hospital.exported.of("P-0001")[0]
+    answer = small_hospital.push(
+        {"header": small_hospital.exported.header | {"biz_no": "220-82-10074"}, "records": [bill]}
+    )
+    (result,) = answer.json()["results"]
+    assert (result["outcome"], result["faults"]) == ("added", [])
+    assert result["warnings"] == [{"path": "$.institution.brn", "rule": "business_number_checksum"}]
+    (result,) = small_hospital.deliver([bill]).json()["results"]
+    assert result["warnings"] == []
+
+
+def test_a_faulty_record_that_was_mended_waits_no_longer(hospital: Hospital) -> None:
+    bill = hospital.exported.of("P-0001")[0]
+    for _ in range(2):
+        assert hospital.deliver([bill | {"TOT_AMT": "1"}]).json()["counts"] == {"refused": 1}
+    with hospital.office.installation.data.read() as session:
+        (view,) = pending_records(session, hospital.office.keyring)
+    assert view.place == "push: records[0] $.TOT_AMT total_adds_up"
+    assert hospital.deliver([bill]).json()["counts"] == {"added": 1}
+    with hospital.office.installation.data.read() as session:
+        assert session.exec(select(PendingRecord)).all() == []
 
 
 def test_a_type_that_was_not_agreed_to_is_refused_and_nothing_is_kept(hospital: Hospital) -> None:

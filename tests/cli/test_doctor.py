@@ -3,9 +3,11 @@
 import shutil
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from broker.oauth.clients import ClientRegistration
 from broker.web import i18n
 from broker.web.rendering import Pages
 from broker.web.static_files import StaticFiles
+from connectors.sources.base import Source
+from connectors.sources.catalog import all_sources
+from connectors.sources.csv_file import CsvSource
 from consent.organisations import NewOrganisation, register, suspend
 from consent.purposes import Purposes
 from tests.cli.conftest import run
@@ -277,6 +282,25 @@ def test_a_purpose_that_asks_for_what_there_is_not() -> None:
 def test_purposes_that_cannot_be_read(declarations: list[dict[str, Any]]) -> None:
     finding = registry.check_declarations(Catalogue.load, lambda: Purposes.load(declarations))
     assert finding.outcome == "failed"
+
+
+def both(*sources: Source) -> Sequence[Source]:
+    return sources
+
+
+def test_a_format_of_a_holder_that_is_wrong() -> None:
+    mapping = CsvSource.load("hanbit_clinic.json")
+    unknown = replace(mapping, format="other.csv", record_type="health.horoscope")
+    for wrong in (unknown, mapping):
+        found = registry.check_sources(Catalogue.load, partial(both, mapping, wrong))
+        assert (found.outcome, bool(found.cure)) == ("failed", True)
+    assert registry.check_sources(Catalogue.load, all_sources).outcome == "ok"
+
+
+@pytest.mark.parametrize("raw", [{}, {"format": 1, "line_groups": [{"category": "x"}]}, []])
+def test_a_mapping_of_a_holder_that_cannot_be_read(raw: Any) -> None:  # noqa: ANN401 - any JSON
+    found = registry.check_sources(Catalogue.load, lambda: [CsvSource.from_mapping(raw)])
+    assert (found.outcome, bool(found.cure)) == ("failed", True)
 
 
 def pages_with(template: str) -> Pages:

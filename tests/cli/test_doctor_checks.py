@@ -14,9 +14,16 @@ from broker.cli.diagnosis import log, registry, work
 from broker.cli.diagnosis.finding import Finding, checked, in_words
 from broker.db import Database
 from broker.installation import Installation
+from broker.jobs.lapsing import lapse_pending
 from broker.jobs.publishing import publish
 from broker.settings import Settings
+from consent.identity import Identity, Match
+from consent.organisations import suspend
+from consent.pending import NewPending, hold
+from consent.progress import connect
+from consent.vocabulary import Doubt
 from tests.cli.conftest import run
+from tests.consent.details import BILL, HOSPITAL
 from tests.consent.office import Office, open_office
 from tests.databases import Databases
 from tests.installation import Clock, _installed, environment
@@ -53,6 +60,7 @@ def outcomes(office: Office) -> dict[str, str]:
         "duties": work.check_duties,
         "expiry": work.check_expiry,
         "holders": work.check_asking,
+        "pending records": work.check_pending,
         "worker": work.check_worker,
     }
     return {name: said for name, look in looks.items() if (said := outcome(office, look)) != "ok"}
@@ -133,6 +141,12 @@ def linked(office: Office, **progress: int) -> None:
         SELECT link_id, :since, FALSE, :attempts, :next_at FROM source_link
     """
     change(office, statement, **values)
+    connected(office)
+
+
+def connected(office: Office) -> None:
+    with office.work() as work_:
+        connect(work_.session, HOSPITAL, "https://hospital.example/transmissions", office.clock())
 
 
 def test_a_link_that_nobody_ends(office: Office) -> None:
@@ -147,6 +161,51 @@ def test_a_holder_that_nobody_asks(office: Office) -> None:
     assert outcomes(office) == {}
     office.clock.advance(LATE)
     assert outcomes(office) == {"holders": "failed"}
+
+
+def test_a_holder_that_was_never_asked(office: Office) -> None:
+    office.link()
+    publish(office.installation, office.clock())
+    office.clock.advance(LATE)
+    assert outcomes(office) == {}  # without an address it is not to be asked
+    connected(office)
+    assert outcomes(office) == {"holders": "failed"}
+
+
+def test_a_holder_that_is_suspended_is_not_waited_for(office: Office) -> None:
+    linked(office, attempts=5)
+    with office.work() as work_:
+        suspend(work_.session, HOSPITAL)
+    office.clock.advance(LATE)
+    assert outcomes(office) == {}
+
+
+def kept_apart(office: Office) -> timedelta:
+    """A record of nobody waits; for how long."""
+    keep_for = timedelta(days=7)
+    told = NewPending(HOSPITAL, BILL, "B-1", Identity("P-9"), "x.jsonl: line 2", {})
+    with office.work() as work_:
+        nobody = Match(None, Doubt.PERSON_NOT_LINKED, is_number_linked=False)
+        hold(work_, office.keyring, told, nobody, keep_for=keep_for, now=office.clock())
+    publish(office.installation, office.clock())
+    return keep_for
+
+
+def test_a_record_that_nobody_decides_on(office: Office) -> None:
+    keep_for = kept_apart(office)
+    office.clock.advance(keep_for - timedelta(days=2))
+    assert outcomes(office) == {}
+    office.clock.advance(timedelta(seconds=1))
+    assert outcomes(office) == {"pending records": "warning"}
+    change(office, "UPDATE pending_record SET state = 'dismissed'")
+    assert outcomes(office) == {}
+
+
+def test_a_record_that_is_kept_apart_for_too_long(office: Office) -> None:
+    office.clock.advance(kept_apart(office) + LATE)
+    assert outcomes(office) == {"pending records": "failed"}
+    lapse_pending(office.installation, office.clock())
+    assert outcomes(office) == {}
 
 
 def test_a_holder_that_does_not_answer(office: Office) -> None:
@@ -212,6 +271,20 @@ def test_postgresql_that_does_not_keep_its_word(on_postgresql: Installation) -> 
         session.connection().execute(text("SET synchronous_commit = off"))
         assert "synchronous_commit is off" in checks.check_durability("x", session).detail
         session.connection().execute(text("RESET synchronous_commit"))
+
+
+def test_an_encoding_that_does_not_hold_every_text(installation: Installation, postgres: Cluster) -> None:
+    with installation.data.read() as session:
+        assert checks.check_encoding("data encoding", session).outcome == "ok"
+    postgres.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    database = Database(postgres.url("latin"), pool_size=1)
+    try:
+        with database.read() as session:
+            found = checks.check_encoding("data encoding", session)
+    finally:
+        database.close()
+        postgres.drop_database("latin")
+    assert (found.outcome, "LATIN1" in found.detail, "UTF8" in found.cure) == ("failed", True, True)
 
 
 def test_a_server_that_is_too_old(installation: Installation) -> None:

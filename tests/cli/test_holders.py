@@ -1,5 +1,6 @@
 """`mydata source connect|sync|pending` and `mydata subject find`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from broker.db import transaction
 from broker.installation import Installation
+from broker.jobs.keeping import keep_faulty
+from connectors.sources.base import Faulty
+from connectors.sources.catalog import SEOUL_HOSPITAL
 from consent.collection import NewLink, link
 from tests.cli.conftest import Mydata
 from tests.connectors.sources import clinic
@@ -108,6 +112,24 @@ def test_a_refusal_a_fault_and_a_holder_that_is_away_have_exit_codes(
         assert (ran.code, ran.json()[0]["fault"]) == (code, fault)
 
 
+def test_the_list_says_how_each_holder_does(
+    demo_environ: dict[str, str], mydata: Mydata, office: Office, double: Double
+) -> None:
+    del demo_environ
+    link_id = linked(office)
+    mydata("source", "connect", HOSPITAL, "--url", double.url)
+    double.will(hanging_up())
+    mydata("source", "sync")
+    found = {row["holder_id"]: row for row in mydata("source", "list", "-o", "json").json()}
+    assert (
+        found[HOSPITAL] | {"endpoint": double.url, "links": 1, "failing": 1, "fault": "unreachable"}
+        == (found[HOSPITAL])
+    )
+    others = [row for holder_id, row in found.items() if holder_id != HOSPITAL]
+    assert [(row["endpoint"], row["links"], row["fault"]) for row in others] == [(None, 0, None)]
+    assert link_id not in mydata("source", "list").out
+
+
 # Importing CSV
 
 
@@ -187,6 +209,34 @@ def test_it_is_rejected_and_the_same_import_says_so(mydata: Mydata, pending_id: 
     assert mydata("source", "pending", "reject", pending_id, "--reason", "not hers").code == 0
     ran = mydata("source", "import", str(tmp_path / "exports" / "hospital.jsonl"), "-o", "json")
     assert [fault["rule"] for fault in ran.json()["faults"]] == ["dismissed_before"]
+
+
+def test_a_faulty_record_is_shown_and_its_holder_must_mend_it(
+    mydata: Mydata, office: Office, tmp_path: Path
+) -> None:
+    linked(office)
+    exported = Exported(tmp_path / "exports")
+    bill = exported.of("P-0001")[0] | {"TOT_AMT": "1"}
+    header = SEOUL_HOSPITAL.header_of(exported.header, "header")
+    read = SEOUL_HOSPITAL.record_of("line 2", bill, header, office.installation.catalogue)
+    assert isinstance(read, Faulty)
+    with transaction(office.installation.data) as work:
+        keep_faulty(
+            work,
+            office.installation,
+            [read],
+            holder_id=HOSPITAL,
+            origin="november.jsonl",
+            now=office.clock(),
+        )
+    (told,) = mydata("source", "pending", "list", "-o", "json").json()
+    assert (told["rule"], told["kept"]) == ("record_faulty", "record")
+    assert told["place"] == "november.jsonl: line 2 $.TOT_AMT total_adds_up"
+    shown = mydata("source", "pending", "show", told["pending_id"], "--reason", "call 8").json()
+    assert json.loads(shown["record"]["raw"]) == bill
+    ran = mydata("source", "pending", "accept", told["pending_id"], "--reason", "call 8")
+    assert (ran.code, "Ask the holder" in ran.err) == (1, True)
+    assert mydata("source", "pending", "reject", told["pending_id"], "--reason", "void").code == 0
 
 
 def test_a_notice_cannot_be_accepted_and_it_is_said_what_to_do(

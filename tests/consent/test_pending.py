@@ -7,8 +7,14 @@ from typing import Any, Final
 import pytest
 from sqlmodel import select
 
-from consent.collection import Arrival, NewLink, link, unlink
-from consent.errors import NotFoundError, NothingKeptError, NotLinkedError, WrongStateError
+from consent.collection import Arrival, NewLink, collect, link, unlink
+from consent.errors import (
+    NotFoundError,
+    NothingKeptError,
+    NotLinkedError,
+    RecordFaultyError,
+    WrongStateError,
+)
 from consent.evidence import open_detail
 from consent.identity import Identity, Match, match
 from consent.ledger.events import Event
@@ -50,7 +56,7 @@ def linked(
 
 def new(
     number: str = "P-1",
-    name: str = "이정숙",
+    person: str = "이정숙",
     total: int = 1,
     **changes: Any,  # noqa: ANN401 - any member
 ) -> NewPending:
@@ -58,7 +64,7 @@ def new(
         "holder_id": HOSPITAL,
         "record_type": BILL,
         "natural_key": "B-1",
-        "identity": Identity(number, name),
+        "identity": Identity(number, person),
         "place": "november.jsonl: line 7",
         "data": {"bill_no": "B-1", "totals": {"total": total}},
     }
@@ -133,7 +139,7 @@ def record_count(office: Office) -> int:
 def test_a_record_without_a_doubt_is_not_held(office: Office) -> None:
     linked(office)
     with pytest.raises(ValueError, match="no doubt"):
-        held(office, new(name=NAME))
+        held(office, new(person=NAME))
     assert rows(office) == []
 
 
@@ -285,6 +291,44 @@ def test_a_notice_cannot_be_admitted(office: Office) -> None:
     with pytest.raises(NothingKeptError):
         admitted(office, waiting(office)[0].pending_id, link_id)
     assert (record_count(office), len(waiting(office))) == (0, 1)
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_faulty_record_is_shown_and_never_admitted(office: Office, is_kept: bool) -> None:  # noqa: FBT001
+    link_id = linked(office)
+    with office.installation.data.read() as session:
+        found = session.get_one(SourceLink, link_id)
+    faulty = Match(found, Doubt.RECORD_FAULTY, is_number_linked=is_kept)
+    held(office, new(person=NAME, data={"faults": [], "raw": "{}"}), matched=faulty)
+    (view,) = waiting(office)
+    assert (view.rule, view.has_content) == (Doubt.RECORD_FAULTY, is_kept)
+    with pytest.raises(RecordFaultyError):
+        admitted(office, view.pending_id)
+    assert record_count(office) == 0
+    assert looked_at(office, view.pending_id).data == ({"faults": [], "raw": "{}"} if is_kept else None)
+    dismissed(office, view.pending_id)
+    assert waiting(office) == []
+
+
+def test_two_of_one_name_wait_side_by_side_and_one_is_admitted_as_of_its_day(office: Office) -> None:
+    link_id = linked(office)
+    with office.installation.data.read() as session:
+        found = session.get_one(SourceLink, link_id)
+    at_odds = Match(found, Doubt.CONTRADICTS_ANOTHER, is_number_linked=True)
+    for total in (1, 2):
+        one = new(person=NAME, total=total, name=str(total), as_of="2026-11-02")
+        assert held(office, one, matched=at_odds) == "held"
+        assert held(office, one, matched=at_odds) == "waiting"
+    first, second = waiting(office)
+    assert admitted(office, second.pending_id).outcome == "added"
+    with office.work() as work:
+        row = work.session.get_one(SourceLink, link_id)
+        newer = Arrival(BILL, "B-1", {"bill_no": "B-1", "totals": {"total": 3}}, "2026-11-03")
+        collect(
+            work, office.keyring, office.installation.catalogue, row, arrivals=[newer], now=office.clock()
+        )
+    assert admitted(office, first.pending_id).outcome == "outdated"
+    assert record_count(office) == 1
 
 
 def test_a_record_is_admitted_through_a_link_of_its_holder_only(office: Office) -> None:

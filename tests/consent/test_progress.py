@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from sqlmodel import select
 
-from consent.collection import NewLink, link, unlink
+from consent.collection import VALID_FOR, NewLink, link, unlink
 from consent.errors import UnknownOrganisationError
 from consent.evidence import open_detail
 from consent.ledger.events import Event
@@ -17,11 +17,13 @@ from consent.organisations import suspend
 from consent.progress import (
     ASK_AGAIN,
     LEASE,
+    HolderStanding,
     Task,
     Turn,
     connect,
     due_links,
     fail,
+    holder_standings,
     never_completed,
     refuse,
     reject,
@@ -297,6 +299,29 @@ def test_a_refusal_stands_until_something_is_sent(office: Office, link_id: str) 
     with office.installation.data.read() as session:
         standing = standings_of(session, office.subject_id)[link_id]
     assert (standing.refusal, standing.refused_at, standing.completed_at) == (None, None, office.clock())
+
+
+def standing(office: Office) -> dict[str, HolderStanding]:
+    with office.installation.data.read() as session:
+        return holder_standings(session, office.clock())
+
+
+def test_how_a_holder_does_is_told_by_its_links(office: Office) -> None:
+    assert standing(office) == {}
+    link_id = office.link()
+    nothing = HolderStanding(endpoint=None, links=1, failing=0, fault=None)
+    assert standing(office) == {HOSPITAL: nothing}
+    with office.work() as work:
+        connect(work.session, HOSPITAL, ENDPOINT, office.clock())
+        connect(work.session, REGISTER, ENDPOINT, office.clock())
+    assert taken(office, link_id) is not None
+    failed(office, link_id)
+    idle = HolderStanding(ENDPOINT, links=0, failing=0, fault=None)
+    assert standing(office) == {HOSPITAL: HolderStanding(ENDPOINT, 1, 1, "timed_out"), REGISTER: idle}
+    refused(office, link_id, RefusalReason.CREDENTIAL_THEFT)
+    assert standing(office)[HOSPITAL] == HolderStanding(ENDPOINT, 1, 1, "CREDENTIAL_THEFT")
+    office.clock.advance(VALID_FOR)
+    assert standing(office)[HOSPITAL] == idle
 
 
 def test_the_grounds_are_eleven() -> None:

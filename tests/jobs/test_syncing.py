@@ -228,11 +228,44 @@ def test_a_schema_that_changed_costs_its_records_and_they_are_asked_for_again(wa
     synced = ward.sync()
     assert (synced.added, synced.refused, synced.fault) == (1, 2, "unknown_member")
     assert ward.progress().since == 0
+    assert ward.rules() == [Doubt.RECORD_FAULTY] * 2
+    assert ward.events().count((EventType.RECORD_HELD, {"rule": Doubt.RECORD_FAULTY})) == 2
     ward.office.clock.advance(ASK_AGAIN)
     ward.double.will(ward.page(bills, mark=31))
     (synced,) = sync_due(ward.installation, ward.office.clock())
     assert (synced.added, synced.unchanged, ward.progress().since) == (2, 1, 31)
+    assert ward.rules() == []
     assert ward.double.asked[-1]["page"]["since"] == 0
+
+
+def test_faulty_records_of_somebody_else_are_foreign_and_of_nobody_a_notice(ward: Ward) -> None:
+    bill, foreign = ward.bills()[0], ward.bills("P-0003")[0]
+    bad = {"TOT_AMT": "1"}
+    ward.double.will(ward.page([foreign | bad, bill | bad | {"PT_NO": "?"}, bill | bad]))
+    synced = ward.sync()
+    assert (synced.added, synced.refused, ward.record_count()) == (0, 3, 0)
+    assert (EventType.RECORDS_REJECTED, {"rule": "foreign_person", "records": 1}) in ward.events()
+    with ward.installation.data.read() as session:
+        kept = {(row.rule, row.content_sealed is not None) for row in session.exec(select(PendingRecord))}
+    assert kept == {(Doubt.RECORD_FAULTY, False), (Doubt.RECORD_FAULTY, True)}
+
+
+def test_a_check_digit_that_does_not_hold_is_counted_and_refuses_nothing(sqlite_ward: Ward) -> None:
+    ward = sqlite_ward
+    mistyped = ward.exported.header | {"biz_no": "220-82-10074"}
+    ward.double.will(page(mistyped, ward.bills()[:2]))
+    synced = ward.sync()
+    assert (synced.added, synced.doubted, synced.fault) == (2, 2, None)
+    ward.double.will(ward.page(ward.bills()[:2]))
+    assert ward.sync().doubted == 0
+
+
+def test_two_versions_on_one_page_both_wait(ward: Ward) -> None:
+    one, two = ward.bills()[:2]
+    ward.double.will(ward.page([one, two, one | {"DEPT_NM": "가정의학과"}]))
+    synced = ward.sync()
+    assert (synced.added, synced.held, synced.fault) == (1, 2, None)
+    assert ward.rules() == [Doubt.CONTRADICTS_ANOTHER] * 2
 
 
 def test_a_record_with_another_name_waits_for_a_person(ward: Ward) -> None:

@@ -28,3 +28,4 @@ def test_ids_do_not_repeat() -> None:
     ids = {random_id() for _ in range(10_000)}
     assert len(ids) == 10_000
     assert {len(one) for one in ids} == {22}
+    assert not any(one.startswith("-") for one in ids)  # it would be an option on a command line

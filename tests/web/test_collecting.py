@@ -30,13 +30,13 @@ def refused(stage: Stage, reason: RefusalReason) -> None:
         refuse(work, installation.keyring, link, reason, now)
 
 
-def held(stage: Stage) -> None:
+def held(stage: Stage, doubt: Doubt = Doubt.NAME_DIFFERS) -> None:
     installation, now = stage.installation, stage.clock()
     identity = Identity("P-0001", "이정숙")
     new = NewPending(HOSPITAL, BILL, "B-1", identity, "push: records[0]", {"bill_no": "B-1"})
     with transaction(installation.data) as work:
         found = match(work.session, installation.keyring, HOSPITAL, identity, now)
-        doubtful = type(found)(found.link, Doubt.NAME_DIFFERS, is_number_linked=True)
+        doubtful = type(found)(found.link, doubt, is_number_linked=True)
         hold(work, installation.keyring, new, doubtful, keep_for=timedelta(days=1), now=now)
 
 
@@ -78,10 +78,15 @@ def test_a_refusal_is_on_the_sources_page_with_its_ground_and_in_its_timeline(
 def test_a_record_that_is_kept_apart_is_in_the_timeline_without_its_content(signed_in: Stage) -> None:
     held(signed_in)
     words = text_of(signed_in.http.get("/ko/sources").text)
-    assert "누구의 자료인지 확인할 때까지 따로 두었어요" in words
+    assert "담당자가 확인할 때까지 자료를 따로 두었어요" in words
     assert "이름이 달라요" in words
     assert "이정숙" not in words
     assert "P-0001" not in words
+
+
+def test_a_record_with_mistakes_is_in_the_timeline_as_what_it_is(signed_in: Stage) -> None:
+    held(signed_in, Doubt.RECORD_FAULTY)
+    assert "기관이 고쳐야 할 오류가 있어요" in text_of(signed_in.http.get("/ko/sources").text)
 
 
 def test_the_end_of_collecting_is_said(signed_in: Stage) -> None:

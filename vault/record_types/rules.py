@@ -4,6 +4,7 @@ They are data in the record type's file; this module reads that data and applies
 a value which is missing or of the wrong type stays silent: the schema has named that fault already.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +16,7 @@ from vault.identifiers import CHECKS, looks_like_rrn, prescription_day
 UNREADABLE_RULES: Final = frozenset({"not_unicode_text", "nested_too_deeply"})
 """Faults of content that a schema validator cannot read past."""
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _RRN: Final = "contains_resident_registration_number"
 _NAME_LENGTH: Final = 40
 _MOST_DEPTH: Final = 16
@@ -106,7 +108,7 @@ def member_path(path: str, name: object) -> str:
 
 
 def _text_faults(path: str, text: str, *, is_plain_number: bool = False) -> Iterator[Fault]:
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if _SURROGATE.search(text) is not None:
         yield Fault(path, "not_unicode_text")
     if not is_plain_number and looks_like_rrn(text):
         yield Fault(path, _RRN)

@@ -70,6 +70,16 @@ def judge_version(title: str, version: int, oldest: int) -> Finding:
     return failed(title, f"It is of version {version}, and {oldest} is needed.", "Upgrade it.")
 
 
+def check_encoding(title: str, session: Session) -> Finding:
+    """Korean names can be stored as they are written."""
+    statement = "PRAGMA encoding" if is_sqlite(session) else "SHOW server_encoding"
+    encoding = str(_value(session, statement))
+    if encoding.replace("-", "").upper().startswith("UTF"):
+        return ok(title)
+    cure = "Make a database with ENCODING 'UTF8' and TEMPLATE template0, and move the data into it."
+    return failed(title, f"The database is encoded in {encoding}, which does not hold every text.", cure)
+
+
 def check_connections(title: str, session: Session, settings: Settings) -> Finding:
     """The server lets in as many connections as the broker may open. One pool more is the worker's."""
     if is_sqlite(session):

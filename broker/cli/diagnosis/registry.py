@@ -1,6 +1,6 @@
 """What the broker knows by its files and by its tables: record types, purposes, pages, clients, keys."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from babel.messages.pofile import PoFileError
 from jinja2 import TemplateError
@@ -10,6 +10,7 @@ from broker.cli.diagnosis.finding import Finding, failed, ok, warning
 from broker.oauth.clients import ClientStatus, RegisteredClient, all_clients
 from broker.service_keys import SERVICE_KEYS
 from broker.web.rendering import Pages
+from connectors.sources.base import Source
 from consent.errors import UnknownPurposeError
 from consent.organisations import OrganisationStatus, organisations
 from consent.purposes import Purposes
@@ -45,6 +46,28 @@ def _faults(catalogue: Catalogue, purposes: Purposes) -> Iterator[str]:
             missing = set(item.fields) - set(catalogue.get(item.record_type).fields)
             if missing:
                 yield f"{purpose.code} has unknown fields {', '.join(sorted(missing))} of {item.record_type}"
+
+
+def check_sources(
+    load_catalogue: Callable[[], Catalogue], load_sources: Callable[[], Sequence[Source]]
+) -> Finding:
+    """Holders' formats can be read, each has a name of its own and gives a known record type."""
+    check = "sources"
+    try:
+        known, sources = set(load_catalogue().codes()), load_sources()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        detail = f"The holders' formats cannot be read ({type(error).__name__})."
+        return failed(check, detail, _REINSTALL)
+    formats = [source.format for source in sources]
+    faults = [
+        f"{source.format} gives an unknown record type"
+        for source in sources
+        if source.record_type not in known
+    ]
+    faults += [f"{name} is there twice" for name in sorted(set(formats)) if formats.count(name) > 1]
+    if not faults:
+        return ok(check)
+    return failed(check, f"Formats of holders are wrong: {'; '.join(faults)}.", _REINSTALL)
 
 
 def check_pages(load: Callable[[], Pages]) -> Finding:

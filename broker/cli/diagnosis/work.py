@@ -178,7 +178,7 @@ def _count(session: Session, *, late: datetime) -> int:
 def _overdue_consents(session: Session, by: datetime) -> tuple[int, datetime | None]:
     return session.exec(
         select(func.count(), func.min(Consent.valid_until)).where(
-            Consent.state == ConsentState.GIVEN, col(Consent.valid_until) < by
+            col(Consent.state).in_((ConsentState.GIVEN, ConsentState.PAUSED)), col(Consent.valid_until) < by
         )
     ).one()
 

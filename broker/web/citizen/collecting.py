@@ -30,13 +30,15 @@ def refusal_in_words(words: Words, reason: str) -> str:
 
 
 def doubt_in_words(words: Words, rule: str) -> str:
-    """Why it was not certain whose a record is; a rule of a later program keeps its code."""
+    """Why a record was kept apart; a rule of a later program keeps its code."""
     known: dict[str, str] = {
         Doubt.PERSON_NOT_LINKED: words.gettext("the number belongs to nobody here"),
         Doubt.PERSON_AMBIGUOUS: words.gettext("it could belong to more than one person"),
         Doubt.NUMBER_DIFFERS: words.gettext("your name was on it, with another number"),
         Doubt.NAME_DIFFERS: words.gettext("it bore another name"),
         Doubt.BIRTH_DATE_DIFFERS: words.gettext("it bore another birth date"),
+        Doubt.RECORD_FAULTY: words.gettext("it had mistakes that only the organisation can mend"),
+        Doubt.CONTRADICTS_ANOTHER: words.gettext("two records under one number said different things"),
         "foreign_person": words.gettext("they belong to somebody else"),
     }
     return known.get(rule, rule)

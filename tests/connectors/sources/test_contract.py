@@ -137,6 +137,32 @@ def test_no_fault_is_told_twice(case: Case, tmp_path: Path) -> None:
 
 
 @every_source
+def test_a_bad_record_comes_along_as_it_was_read_once_and_without_its_text(
+    case: Case, tmp_path: Path
+) -> None:
+    for name in texts(_second(case, tmp_path)):
+        found = [
+            one for one in read(case, case.write(tmp_path, partial(spoil, name, "?"))) if not _is_good(one)
+        ]
+        if not found:  # a member that takes any text
+            continue
+        borne = [one.of for one in found if isinstance(one, SourceFault) and one.of is not None]
+        assert len(borne) == 1, name
+        assert (borne[0].record_type, borne[0].place) == (case.source.record_type, "line 3")
+        assert borne[0].fingerprint
+        assert "?" not in repr(found).replace(".?", ""), name
+        assert borne[0].raw is None or "?" in borne[0].raw
+
+
+@every_source
+def test_of_a_record_with_a_residents_number_nothing_comes_along(case: Case, tmp_path: Path) -> None:
+    for name in texts(_second(case, tmp_path)):
+        results = read(case, case.write(tmp_path, partial(spoil, name, RRN)))
+        borne = [one.of for one in results if isinstance(one, SourceFault) and one.of is not None]
+        assert [(one.person, one.natural_key, one.raw) for one in borne] == [(None, None, None)], name
+
+
+@every_source
 def test_broken_bytes_end_in_named_faults_and_nothing_else(case: Case, tmp_path: Path) -> None:
     path = case.write(tmp_path, None)
     content = path.read_bytes()
@@ -169,6 +195,10 @@ def _second(case: Case, folder: Path) -> dict[str, Any]:
     kept: list[dict[str, Any]] = []
     case.write(folder, lambda record: kept.append(dict(record)))
     return kept[0]
+
+
+def _is_good(one: SourceRecord | SourceFault) -> bool:
+    return isinstance(one, SourceRecord)
 
 
 def _expect_only_named_faults(case: Case, path: Path) -> None:
