@@ -1,4 +1,4 @@
-"""The life of a consent: request, give, refuse, withdraw, fulfil, expire. The only writer of Consent.
+"""The life of a consent, from request to its end. The only writer of Consent.
 
 Every transition locks its consent (`FOR NO KEY UPDATE`: the lane's foreign keys must not wait), checks
 the state, raises `change_count` and puts its event into the same commit.
@@ -15,7 +15,7 @@ from consent.errors import NoHolderError, NotFoundError, NoticeChangedError, Wro
 from consent.evidence import Work, record_consent_event
 from consent.models import Consent, ConsentCompartment, ConsentVersion, SourceLink
 from consent.organisations import require_holders, require_recipient
-from consent.outbox import DutyKind, owe
+from consent.outbox import DutyKind, hurry, owe
 from consent.purposes import Language, Purpose
 from consent.receipt import Agreement, receipt
 from consent.terms import Terms, narrow
@@ -26,7 +26,8 @@ from vault.schema import random_id
 
 ReceiptSigner = Callable[[Mapping[str, Any]], str]
 
-_CAN_BE_WITHDRAWN: Final = {ConsentState.GIVEN, ConsentState.FULFILLED, ConsentState.EXPIRED}
+_LIVING: Final = {ConsentState.GIVEN, ConsentState.PAUSED}
+_CAN_BE_WITHDRAWN: Final = {*_LIVING, ConsentState.FULFILLED, ConsentState.EXPIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,35 @@ def refuse(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: da
     record_consent_event(work, keyring, consent, EventType.CONSENT_REFUSED, detail={}, now=now)
 
 
+def pause(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
+    """The person stops it for a time: pulls are refused, shares and tokens stay. Idempotent.
+
+    Raises NotFoundError, and WrongStateError unless it is given and its window is not over.
+    """
+    consent = _locked(work, grant_id, subject_id)
+    if consent.state == ConsentState.PAUSED:
+        return
+    if consent.state != ConsentState.GIVEN or now >= consent.valid_until:
+        raise WrongStateError(consent.state, "pause")
+    _move(consent, ConsentState.PAUSED)
+    record_consent_event(work, keyring, consent, EventType.CONSENT_PAUSED, detail={}, now=now)
+
+
+def resume(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
+    """The person lets it go on, with no new token; what arrived meanwhile is told at once. Idempotent.
+
+    Raises NotFoundError, and WrongStateError unless it is paused (or given) and its window is not over.
+    """
+    consent = _locked(work, grant_id, subject_id)
+    if consent.state not in _LIVING or now >= consent.valid_until:
+        raise WrongStateError(consent.state, "resume")
+    if consent.state == ConsentState.GIVEN:
+        return
+    _move(consent, ConsentState.GIVEN)
+    hurry(work.session, DutyKind.TELL_RECIPIENT, grant_id, now)
+    record_consent_event(work, keyring, consent, EventType.CONSENT_RESUMED, detail={}, now=now)
+
+
 def withdraw(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
     """The person stops it. Once this has committed, nothing is released; a second time changes nothing.
 
@@ -191,10 +221,10 @@ def fulfil(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> Non
 def expire(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> None:
     """Time has ended it. `consent` is locked.
 
-    A given one when its window is over (deciding has refused since that instant already), a request when
+    A living one when its window is over (deciding has refused since that instant already), a request when
     the caller says so. Raises WrongStateError in any other state, and before a window's end.
     """
-    is_over = consent.state == ConsentState.GIVEN and now >= consent.valid_until
+    is_over = consent.state in _LIVING and now >= consent.valid_until
     if not is_over and consent.state != ConsentState.REQUESTED:
         raise WrongStateError(consent.state, "expire")
     _end(work, keyring, consent, ConsentState.EXPIRED, now)

@@ -62,7 +62,7 @@ def _covering(
         .join(ConsentCompartment, col(ConsentCompartment.version_id) == col(ConsentVersion.version_id))
         .where(
             col(ConsentCompartment.compartment_id).in_(sorted(by_compartment)),
-            Consent.state == ConsentState.GIVEN,
+            col(Consent.state).in_((ConsentState.GIVEN, ConsentState.PAUSED)),
             col(Consent.valid_until) > now,
             col(ConsentVersion.number) == col(Consent.version_number),
         )

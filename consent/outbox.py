@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from consent.models import Duty
@@ -65,6 +66,20 @@ def postpone(duty: Duty, now: datetime, *, longest: timedelta = _LONGEST_WAIT) -
     wait = min(_FIRST_RETRY * 2 ** min(duty.attempts, 20), longest)
     duty.attempts += 1
     duty.due_at = now + wait
+
+
+def wait_for_hurry(duty: Duty, now: datetime, *, longest: timedelta = _LONGEST_WAIT) -> None:
+    """Nothing to be done now, and no failure: it waits until `hurry`, or looks again after `longest`."""
+    duty.due_at = now + longest
+
+
+def hurry(session: Session, kind: DutyKind, target: str, now: datetime) -> None:
+    """What made a duty wait is over: it is due now."""
+    session.exec(
+        update(Duty)
+        .where(col(Duty.kind) == kind, col(Duty.target) == target, col(Duty.done_at).is_(None))
+        .values(due_at=now)
+    )
 
 
 def bury(duty: Duty, now: datetime) -> None:

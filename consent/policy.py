@@ -11,8 +11,9 @@ from typing import Final
 from consent.terms import Item, Terms
 from consent.vocabulary import ConsentState, Reason
 
-_ENDED: Final = {
+_NOT_GIVEN: Final = {
     ConsentState.REQUESTED: Reason.CONSENT_REQUESTED,
+    ConsentState.PAUSED: Reason.CONSENT_PAUSED,
     ConsentState.FULFILLED: Reason.CONSENT_FULFILLED,
     ConsentState.REFUSED: Reason.CONSENT_REFUSED,
     ConsentState.EXPIRED: Reason.CONSENT_EXPIRED,
@@ -122,8 +123,10 @@ def is_news(disclosed: Disclosed, redelivery_window: timedelta, now: datetime) -
 
 def access_refused(facts: ConsentFacts, now: datetime) -> Reason | None:
     """The reason why this consent opens nothing at all now, or None. Expiry is evaluated here."""
+    if facts.state is ConsentState.PAUSED and now >= facts.valid_until:
+        return Reason.CONSENT_EXPIRED
     if facts.state is not ConsentState.GIVEN:
-        return _ENDED[facts.state]
+        return _NOT_GIVEN[facts.state]
     if not facts.version_is_current:
         return Reason.CONSENT_SUPERSEDED
     if now >= facts.valid_until:

@@ -175,7 +175,8 @@ def party(row: Organisation) -> Party:
 
 def state_at(consent: Consent, now: datetime) -> ConsentState:
     """The state as it is now: expiry is evaluated when reading, not only by a job."""
-    if consent.state == ConsentState.GIVEN and now >= consent.valid_until:
+    is_living = consent.state in {ConsentState.GIVEN, ConsentState.PAUSED}
+    if is_living and now >= consent.valid_until:
         return ConsentState.EXPIRED
     return ConsentState(consent.state)
 

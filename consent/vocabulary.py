@@ -8,6 +8,7 @@ class ConsentState(StrEnum):
 
     REQUESTED = "REQUESTED"
     GIVEN = "GIVEN"
+    PAUSED = "PAUSED"
     FULFILLED = "FULFILLED"
     REFUSED = "REFUSED"
     EXPIRED = "EXPIRED"
@@ -46,6 +47,7 @@ class Reason(StrEnum):
     """Why something about a person's data was refused: stable codes, on the wire and in the log."""
 
     CONSENT_REQUESTED = "consent_requested"
+    CONSENT_PAUSED = "consent_paused"
     CONSENT_FULFILLED = "consent_fulfilled"
     CONSENT_REFUSED = "consent_refused"
     CONSENT_EXPIRED = "consent_expired"
@@ -119,6 +121,8 @@ class EventType(StrEnum):
     CONSENT_REQUESTED = "consent.requested"
     CONSENT_GIVEN = "consent.given"
     CONSENT_REFUSED = "consent.refused"
+    CONSENT_PAUSED = "consent.paused"
+    CONSENT_RESUMED = "consent.resumed"
     CONSENT_FULFILLED = "consent.fulfilled"
     CONSENT_EXPIRED = "consent.expired"
     CONSENT_WITHDRAWN = "consent.withdrawn"

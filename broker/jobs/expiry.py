@@ -16,6 +16,7 @@ from consent.lifecycle import expire, fulfil, lock
 from consent.models import Consent, Delivery
 from consent.vocabulary import ConsentState
 
+_LIVING = {ConsentState.GIVEN, ConsentState.PAUSED}
 _KEEP_EXPIRED = timedelta(days=1)
 
 
@@ -25,18 +26,18 @@ def end_overdue(installation: Installation, now: datetime) -> int:
     reading_time = timedelta(minutes=installation.settings.oauth.interaction_minutes)
     with installation.data.read() as session:
         due = [
-            *((grant_id, ConsentState.GIVEN, fulfil) for grant_id in _used_up(session, now - window)),
-            *((grant_id, ConsentState.GIVEN, expire) for grant_id in _expired(session, now)),
+            *((grant_id, {ConsentState.GIVEN}, fulfil) for grant_id in _used_up(session, now - window)),
+            *((grant_id, _LIVING, expire) for grant_id in _expired(session, now)),
             *(
-                (grant_id, ConsentState.REQUESTED, expire)
+                (grant_id, {ConsentState.REQUESTED}, expire)
                 for grant_id in _abandoned(session, now - reading_time)
             ),
         ]
     ended = 0
-    for grant_id, state, end in due:
+    for grant_id, states, end in due:
         with transaction(installation.data) as work:
             consent = lock(work, grant_id)
-            if consent.state == state:
+            if consent.state in states:
                 end(work, installation.keyring, consent, now)
                 ended += 1
     return ended
@@ -67,10 +68,8 @@ def sweep(installation: Installation, now: datetime) -> None:
 
 
 def _expired(session: Session, now: datetime) -> list[str]:
-    given = select(Consent.grant_id).where(
-        Consent.state == ConsentState.GIVEN, col(Consent.valid_until) <= now
-    )
-    return list(session.exec(given))
+    living = select(Consent.grant_id).where(col(Consent.state).in_(_LIVING), col(Consent.valid_until) <= now)
+    return list(session.exec(living))
 
 
 def _abandoned(session: Session, opened_before: datetime) -> list[str]:

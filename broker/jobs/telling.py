@@ -23,7 +23,7 @@ from connectors.http import Limits, OutboundClient
 from consent.evidence import record_consent_event
 from consent.lifecycle import lock
 from consent.models import Consent, Decision, Duty
-from consent.outbox import DutyKind, bury, postpone, settle, take_due
+from consent.outbox import DutyKind, bury, postpone, settle, take_due, wait_for_hurry
 from consent.vocabulary import ConsentState, EventType
 
 _log: Final = logging.getLogger(__name__)
@@ -85,6 +85,9 @@ def _lease(
         return None
     consent = work.session.get_one(Consent, event.grant_id)
     if duty.kind == DutyKind.TELL_RECIPIENT:
+        if consent.state == ConsentState.PAUSED and now < consent.valid_until:
+            wait_for_hurry(duty, now, longest=_longest_wait(installation))
+            return None
         if consent.state != ConsentState.GIVEN or now >= consent.valid_until:
             settle(duty, now)  # it could not pull any more
             return None

@@ -30,6 +30,7 @@ REASONS: Final = {
     Reason.TOKEN_EXPIRED: Problem(401, Reason.TOKEN_EXPIRED, "The access token has expired: refresh it"),
     Reason.TOKEN_REVOKED: Problem(401, Reason.TOKEN_REVOKED, "The access token was revoked"),
     Reason.CONSENT_REQUESTED: Problem(401, Reason.CONSENT_REQUESTED, "The consent has not been given"),
+    Reason.CONSENT_PAUSED: Problem(403, Reason.CONSENT_PAUSED, "The person has paused the consent"),
     Reason.CONSENT_FULFILLED: Problem(
         401, Reason.CONSENT_FULFILLED, "Everything the consent allows was delivered"
     ),

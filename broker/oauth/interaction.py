@@ -171,7 +171,7 @@ def same_answer(  # noqa: PLR0913 - whose answer to what, and until when
         select(Consent.grant_id)
         .where(
             Consent.grant_id == Interaction.grant_id,
-            col(Consent.state).in_((ConsentState.GIVEN, ConsentState.REFUSED)),
+            col(Consent.state).in_((ConsentState.GIVEN, ConsentState.PAUSED, ConsentState.REFUSED)),
         )
         .correlate(Interaction)
         .exists()

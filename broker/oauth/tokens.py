@@ -106,7 +106,7 @@ def find_grant(session: Session, keyring: Keyring, pointer: Code | Token, now: d
             Consent.grant_id == pointer.grant_id,
             Consent.subject_id == pointer.subject_id,
             Consent.client_id == pointer.client_id,
-            Consent.state == ConsentState.GIVEN,
+            col(Consent.state).in_((ConsentState.GIVEN, ConsentState.PAUSED)),  # a pause refuses pulls only
             Consent.valid_until > now,
             ConsentVersion.version_id == pointer.version_id,
         )

@@ -125,6 +125,14 @@ class Office:
         with self.work() as work:
             lifecycle.withdraw(work, self.keyring, grant_id, self.subject_id, self.clock())
 
+    def pause(self, grant_id: str) -> None:
+        with self.work() as work:
+            lifecycle.pause(work, self.keyring, grant_id, self.subject_id, self.clock())
+
+    def resume(self, grant_id: str) -> None:
+        with self.work() as work:
+            lifecycle.resume(work, self.keyring, grant_id, self.subject_id, self.clock())
+
     def fulfil(self, grant_id: str) -> None:
         with self.work() as work:
             lifecycle.fulfil(work, self.keyring, lifecycle.lock(work, grant_id), self.clock())
@@ -231,6 +239,8 @@ def consent_in(office: Office, state: ConsentState) -> str:
             return grant_id
     office.give(grant_id)
     match state:
+        case ConsentState.PAUSED:
+            office.pause(grant_id)
         case ConsentState.FULFILLED:
             office.fulfil(grant_id)
         case ConsentState.EXPIRED:

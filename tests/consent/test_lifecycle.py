@@ -35,11 +35,15 @@ from tests.consent.details import ABSENT, BILL, HOSPITAL, POLICY, REGISTER, term
 from tests.consent.office import RECIPIENT, Office, at_once, consent_in
 from vault.errors import ErasedError
 
-STEPS: Final = ("give", "refuse", "withdraw", "fulfil", "expire")
+STEPS: Final = ("give", "refuse", "pause", "resume", "withdraw", "fulfil", "expire")
 MOVES: Final = {
     (ConsentState.REQUESTED, "give"): ConsentState.GIVEN,
     (ConsentState.REQUESTED, "refuse"): ConsentState.REFUSED,
     (ConsentState.REQUESTED, "expire"): ConsentState.EXPIRED,
+    (ConsentState.GIVEN, "pause"): ConsentState.PAUSED,
+    (ConsentState.PAUSED, "resume"): ConsentState.GIVEN,
+    (ConsentState.PAUSED, "withdraw"): ConsentState.WITHDRAWN,
+    (ConsentState.PAUSED, "expire"): ConsentState.EXPIRED,
     (ConsentState.GIVEN, "withdraw"): ConsentState.WITHDRAWN,
     (ConsentState.GIVEN, "fulfil"): ConsentState.FULFILLED,
     (ConsentState.GIVEN, "expire"): ConsentState.EXPIRED,
@@ -49,6 +53,8 @@ MOVES: Final = {
 EVENT_OF_STEP: Final = {
     "give": EventType.CONSENT_GIVEN,
     "refuse": EventType.CONSENT_REFUSED,
+    "pause": EventType.CONSENT_PAUSED,
+    "resume": EventType.CONSENT_RESUMED,
     "withdraw": EventType.CONSENT_WITHDRAWN,
     "fulfil": EventType.CONSENT_FULFILLED,
     "expire": EventType.CONSENT_EXPIRED,
@@ -57,15 +63,18 @@ STATE_AFTER: Final = {
     EventType.CONSENT_REQUESTED: ConsentState.REQUESTED,
     EventType.CONSENT_GIVEN: ConsentState.GIVEN,
     EventType.CONSENT_REFUSED: ConsentState.REFUSED,
+    EventType.CONSENT_PAUSED: ConsentState.PAUSED,
+    EventType.CONSENT_RESUMED: ConsentState.GIVEN,
     EventType.CONSENT_FULFILLED: ConsentState.FULFILLED,
     EventType.CONSENT_EXPIRED: ConsentState.EXPIRED,
     EventType.CONSENT_WITHDRAWN: ConsentState.WITHDRAWN,
 }
-IMPOSSIBLE: Final = [
-    pair
-    for pair in product(ConsentState, STEPS)
-    if pair not in MOVES and pair != (ConsentState.WITHDRAWN, "withdraw")
-]
+AGAIN: Final = {
+    (ConsentState.WITHDRAWN, "withdraw"),
+    (ConsentState.PAUSED, "pause"),
+    (ConsentState.GIVEN, "resume"),
+}
+IMPOSSIBLE: Final = [pair for pair in product(ConsentState, STEPS) if pair not in MOVES and pair not in AGAIN]
 
 
 def take(office: Office, step: str, grant_id: str) -> None:
@@ -138,11 +147,12 @@ def test_a_step_moves_the_state_raises_the_count_and_puts_one_event_into_the_log
     assert newest.detail["grant_id"] == grant_id
 
 
-def test_withdrawing_a_second_time_changes_nothing(office: Office) -> None:
-    grant_id = consent_in(office, ConsentState.WITHDRAWN)
+@pytest.mark.parametrize(("state", "step"), sorted(AGAIN))
+def test_the_same_step_a_second_time_changes_nothing(office: Office, state: ConsentState, step: str) -> None:
+    grant_id = consent_in(office, state)
     before, size, owed = office.consent(grant_id), office.log_size(), len(duties(office))
     office.clock.advance(timedelta(days=1))
-    office.withdraw(grant_id)
+    take(office, step, grant_id)
     assert office.consent(grant_id) == before
     assert (office.log_size(), len(duties(office))) == (size, owed)
 
@@ -153,6 +163,26 @@ def test_a_window_that_is_not_over_cannot_expire(sqlite_office: Office) -> None:
     with pytest.raises(WrongStateError), sqlite_office.work() as work:
         expire(work, sqlite_office.keyring, lock(work, given.grant_id), early)
     assert sqlite_office.consent(given.grant_id).state == ConsentState.GIVEN
+
+
+@pytest.mark.parametrize(("state", "step"), [("GIVEN", "pause"), ("PAUSED", "resume")])
+def test_after_its_window_a_consent_is_neither_paused_nor_resumed(
+    office: Office, state: str, step: str
+) -> None:
+    grant_id = consent_in(office, ConsentState(state))
+    office.clock.now = office.consent(grant_id).valid_until
+    with pytest.raises(WrongStateError):
+        take(office, step, grant_id)
+    assert office.consent(grant_id).state == state
+
+
+def test_a_pause_keeps_the_shares(office: Office) -> None:
+    grant_id = consent_in(office, ConsentState.GIVEN)
+    shares = office.shares(grant_id)
+    office.pause(grant_id)
+    assert office.shares(grant_id) == shares != set()
+    office.resume(grant_id)
+    assert office.shares(grant_id) == shares
 
 
 def test_a_request_that_nobody_answered_has_nothing_to_withdraw(office: Office) -> None:
@@ -190,7 +220,7 @@ def test_replaying_the_log_gives_the_stored_consent(sqlite_office: Office, steps
 
 
 def stored_has_ended(state: str) -> bool:
-    return state not in {ConsentState.REQUESTED, ConsentState.GIVEN}
+    return state not in {ConsentState.REQUESTED, ConsentState.GIVEN, ConsentState.PAUSED}
 
 
 # What cannot be given

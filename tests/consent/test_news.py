@@ -102,6 +102,13 @@ def test_a_consent_that_is_over_hears_nothing(office: Office) -> None:
     assert requested not in told(office)
 
 
+def test_a_paused_consent_hears_of_it_when_it_goes_on(office: Office) -> None:
+    link_id, grant_id = office.link(), office.agree(terms_with(WEEKLY)).grant_id
+    office.pause(grant_id)
+    office.collect(link_id, bill("B-1"))
+    assert told(office) == [grant_id]
+
+
 def test_another_persons_record_is_no_news(office: Office) -> None:
     office.link()
     office.agree(terms_with(WEEKLY))

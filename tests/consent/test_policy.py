@@ -80,6 +80,9 @@ def requests(draw: st.DrawFn) -> PullRequest:
 REFUSED: Final = (
     (replace(FACTS, state=ConsentState.REQUESTED), ALL, NOON, Reason.CONSENT_REQUESTED),
     (replace(FACTS, state=ConsentState.REFUSED), ALL, NOON, Reason.CONSENT_REFUSED),
+    (replace(FACTS, state=ConsentState.PAUSED), ALL, NOON, Reason.CONSENT_PAUSED),
+    (replace(TAKEN, state=ConsentState.PAUSED), AGAIN, NOON, Reason.CONSENT_PAUSED),
+    (replace(FACTS, state=ConsentState.PAUSED), ALL, UNTIL, Reason.CONSENT_EXPIRED),
     (replace(FACTS, state=ConsentState.FULFILLED), ALL, NOON, Reason.CONSENT_FULFILLED),
     (replace(FACTS, state=ConsentState.EXPIRED), ALL, NOON, Reason.CONSENT_EXPIRED),
     (replace(FACTS, state=ConsentState.WITHDRAWN), ALL, NOON, Reason.CONSENT_WITHDRAWN),

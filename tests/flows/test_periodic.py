@@ -47,7 +47,8 @@ class Watch:
         """What one claim over everything would pay, from what the last pull brought."""
         with sqlite3.connect(self.demo.directory / "insurer" / "insurer.db") as connection:
             (raw,) = connection.execute(
-                "SELECT records FROM claim_case WHERE records IS NOT NULL ORDER BY length(records) DESC LIMIT 1"
+                "SELECT records FROM claim_case WHERE records IS NOT NULL"
+                " ORDER BY length(records) DESC LIMIT 1"
             ).fetchone()
         records = {kind: [one["data"] for one in found] for kind, found in orjson.loads(raw).items()}
         return compute(

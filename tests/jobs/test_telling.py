@@ -154,6 +154,30 @@ def test_one_that_begins_later_is_told_of_then(sqlite_post: Post) -> None:
     assert sqlite_post.events()[-1]["sub_id"]["id"] == later
 
 
+def test_a_pause_of_a_day_loses_nothing(post: Post) -> None:
+    post.office.pause(post.grant_id)
+    post.arrives("B-1")
+    for _ in range(24):
+        assert post.tell() == 0
+        post.office.clock.advance(timedelta(hours=1))
+    assert post.double.tokens == []
+    (duty,) = post.duties()
+    assert (duty.attempts, duty.done_at, duty.dead_at) == (0, None, None)
+    post.office.clock.advance(timedelta(seconds=1))
+    post.tell()
+    post.office.resume(post.grant_id)
+    assert post.tell() == 1
+    assert post.events()[0]["sub_id"]["id"] == post.grant_id
+
+
+def test_a_pause_that_its_end_overtakes_is_not_told_of(sqlite_post: Post) -> None:
+    sqlite_post.office.pause(sqlite_post.grant_id)
+    sqlite_post.arrives("B-1")
+    sqlite_post.office.clock.now = sqlite_post.office.consent(sqlite_post.grant_id).valid_until
+    assert (sqlite_post.tell(), sqlite_post.double.tokens) == (0, [])
+    assert sqlite_post.duties()[0].done_at is not None
+
+
 def test_a_suspended_recipient_hears_nothing_until_it_is_back(sqlite_post: Post) -> None:
     sqlite_post.arrives("B-1")
     with sqlite_post.office.work() as work:

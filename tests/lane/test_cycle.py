@@ -115,3 +115,15 @@ def test_of_many_pulls_at_once_one_gets_the_news(world: World) -> None:
 def test_a_consent_for_once_knows_no_cycle(world: World) -> None:
     granted = world.granted({"access.max_pulls": 3})
     assert [world.pull(granted.token).status_code for _ in range(3)] == [200] * 3
+
+
+def test_a_pause_refuses_and_resuming_needs_no_new_token(world: World) -> None:
+    granted = world.granted({"access.max_pulls": 3})
+    first = world.pull(granted.token, idempotency_key="k")
+    world.office.pause(granted.grant_id)
+    for key in ("k", "other"):
+        assert code_of(world.pull(granted.token, idempotency_key=key)) == (403, "consent_paused")
+    assert world.told(granted.grant_id)[-1] == ("delivery.refused", "consent_paused")
+    world.office.resume(granted.grant_id)
+    assert world.pull(granted.token, idempotency_key="k").content == first.content
+    assert world.pull(granted.token, idempotency_key="other").status_code == 200

@@ -76,6 +76,32 @@ def test_stopping_twice_is_stopping_once(signed_in: Stage, grant_id: str) -> Non
     assert events.count("consent.withdrawn") == 1
 
 
+def test_pausing_and_going_on_take_one_press_each(signed_in: Stage, grant_id: str) -> None:
+    path = f"/ko/consents/{grant_id}"
+    for step, state in (("pause", ConsentState.PAUSED), ("resume", ConsentState.GIVEN)):
+        page = signed_in.http.get(path).text
+        assert f'action="{path}/{step}"' in page
+        answer = signed_in.http.post(f"{path}/{step}", data=Form(page).fields)
+        assert answer.headers["location"] == path
+        assert signed_in.consents()[0].state is state
+
+
+def test_nobody_else_can_pause_it(signed_in: Stage, grant_id: str) -> None:
+    signed_in.http.cookies.clear()
+    signed_in.sign_in(username="jeongsuk")
+    for step in ("pause", "resume"):
+        assert signed_in.http.post(f"/ko/consents/{grant_id}/{step}").status_code == 404
+    assert signed_in.consents()[0].state is ConsentState.GIVEN
+
+
+def test_what_has_ended_is_neither_paused_nor_resumed(signed_in: Stage, grant_id: str) -> None:
+    signed_in.http.post(f"/ko/consents/{grant_id}/stop")
+    path = f"/ko/consents/{grant_id}"
+    for step in ("pause", "resume"):
+        assert signed_in.http.post(f"{path}/{step}").headers["location"] == path
+    assert signed_in.consents()[0].state is ConsentState.WITHDRAWN
+
+
 def test_what_was_declined_cannot_be_stopped(signed_in: Stage) -> None:
     signed_in.decide(signed_in.request(), "deny")
     grant_id = signed_in.consents()[0].grant_id
@@ -114,7 +140,7 @@ def test_the_receipt_page_shows_what_was_signed(signed_in: Stage, grant_id: str)
         "한빛손해보험",
         "서울한빛병원",
         "받은 날부터 90일",
-        "2026-11-01 개정",
+        "2026-11-26 개정",
         "한국어",
         grant_id,
     ):

@@ -40,11 +40,19 @@ def test_every_state_event_and_reason_has_words(words: Words) -> None:
 
 def test_every_state_has_its_place_on_the_home_page() -> None:
     groups = {state: wording.group_of(state) for state in ConsentState}
-    assert [state for state, group in groups.items() if group == "active"] == [ConsentState.GIVEN]
+    assert [state for state, group in groups.items() if group == "active"] == [
+        ConsentState.GIVEN,
+        ConsentState.PAUSED,
+    ]
     assert [state for state, group in groups.items() if group == "waiting"] == [ConsentState.REQUESTED]
     stoppable = {state for state in ConsentState if wording.can_be_stopped(state, was_given=True)}
     assert not any(wording.can_be_stopped(state, was_given=False) for state in ConsentState)
-    assert stoppable == {ConsentState.GIVEN, ConsentState.FULFILLED, ConsentState.EXPIRED}
+    assert stoppable == {
+        ConsentState.GIVEN,
+        ConsentState.PAUSED,
+        ConsentState.FULFILLED,
+        ConsentState.EXPIRED,
+    }
 
 
 def test_a_document_discloses_every_field(words: Words) -> None:

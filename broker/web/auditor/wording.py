@@ -22,6 +22,8 @@ def event_for_auditors(words: Words, event: str) -> str:
         EventType.CONSENT_REQUESTED: words.gettext("Consent requested"),
         EventType.CONSENT_GIVEN: words.gettext("Consent given"),
         EventType.CONSENT_REFUSED: words.gettext("Consent refused"),
+        EventType.CONSENT_PAUSED: words.gettext("Consent paused"),
+        EventType.CONSENT_RESUMED: words.gettext("Consent resumed"),
         EventType.CONSENT_FULFILLED: words.gettext("Consent fulfilled"),
         EventType.CONSENT_EXPIRED: words.gettext("Consent expired"),
         EventType.CONSENT_WITHDRAWN: words.gettext("Consent withdrawn"),
@@ -31,6 +33,8 @@ def event_for_auditors(words: Words, event: str) -> str:
         EventType.DELIVERY_ACKNOWLEDGED: words.gettext("Delivery acknowledged"),
         EventType.DECISION_RECEIVED: words.gettext("Decision received"),
         EventType.DECISION_REVIEW_REQUESTED: words.gettext("Review of a decision requested"),
+        EventType.RECIPIENT_TOLD: words.gettext("Recipient told of something new"),
+        EventType.RECIPIENT_UNREACHABLE: words.gettext("Recipient could not be told"),
         EventType.RECORD_TAMPERED: words.gettext("Tampered record found"),
         EventType.SHARES_DESTROYED: words.gettext("Key shares destroyed"),
     }

@@ -3,6 +3,8 @@
 Somebody else's consent is answered like an unknown one: the reading raises NotFoundError (404).
 """
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
@@ -31,6 +33,8 @@ def show_consent(grant_id: str, page: PageOf, reader: ReaderOf) -> Response:
         terms=reader.in_words(page.words, consent.terms, consent.recipient),
         state=wording.state_in_words(page.words, consent.state),
         group=wording.group_of(consent.state),
+        can_be_paused=consent.state == ConsentState.GIVEN,
+        can_be_resumed=consent.state == ConsentState.PAUSED,
         can_be_stopped=wording.can_be_stopped(consent.state, was_given=consent.given_at is not None),
         steps=steps(page.words, consent.timeline),
         outcomes=outcomes(page.words, consent.decisions),
@@ -59,6 +63,22 @@ def post_stop(grant_id: str, page: PageOf, desk: DeskOf) -> Response:
     except WrongStateError:
         return page.redirect(f"/consents/{grant_id}")
     return page.redirect(f"/consents/{grant_id}/stopped")
+
+
+@router.post("/{grant_id}/pause", name="consents.pause.post")
+def post_pause(grant_id: str, page: PageOf, desk: DeskOf) -> Response:
+    """Stop it for a time, with one press; what has ended meanwhile stays as it is."""
+    with suppress(WrongStateError):
+        lifecycle.pause(desk.work, desk.keyring, grant_id, desk.subject_id, desk.now)
+    return page.redirect(f"/consents/{grant_id}")
+
+
+@router.post("/{grant_id}/resume", name="consents.resume.post")
+def post_resume(grant_id: str, page: PageOf, desk: DeskOf) -> Response:
+    """Let it go on, with one press."""
+    with suppress(WrongStateError):
+        lifecycle.resume(desk.work, desk.keyring, grant_id, desk.subject_id, desk.now)
+    return page.redirect(f"/consents/{grant_id}")
 
 
 @router.get("/{grant_id}/stopped", name="consents.stopped")

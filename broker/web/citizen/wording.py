@@ -9,9 +9,9 @@ from broker.web.i18n import Words
 from consent.terms import Access, DateRange, Filter, Item, Retention
 from consent.vocabulary import ConsentState, DecisionStatus, EventType, Mode, Reason
 
-_ACTIVE: Final = frozenset({ConsentState.GIVEN})
+_ACTIVE: Final = frozenset({ConsentState.GIVEN, ConsentState.PAUSED})
 _WAITING: Final = frozenset({ConsentState.REQUESTED})
-_CAN_BE_STOPPED: Final = frozenset({ConsentState.GIVEN, ConsentState.FULFILLED, ConsentState.EXPIRED})
+_CAN_BE_STOPPED: Final = frozenset({*_ACTIVE, ConsentState.FULFILLED, ConsentState.EXPIRED})
 
 # An example stands on one line: two members of an object are enough to show what it is.
 _MEMBERS_TOLD: Final = 2
@@ -37,6 +37,7 @@ def state_in_words(words: Words, state: ConsentState) -> str:
     return {
         ConsentState.REQUESTED: words.gettext("Waiting for your decision"),
         ConsentState.GIVEN: words.gettext("Agreed, in use"),
+        ConsentState.PAUSED: words.gettext("Paused by you"),
         ConsentState.FULFILLED: words.gettext("Sent, finished"),
         ConsentState.REFUSED: words.gettext("Declined"),
         ConsentState.EXPIRED: words.gettext("Time is over"),
@@ -69,6 +70,8 @@ def event_in_words(words: Words, event: str, *, answers_review: bool = False) ->
         EventType.CONSENT_REQUESTED: words.gettext("Asked for your consent"),
         EventType.CONSENT_GIVEN: words.gettext("You agreed"),
         EventType.CONSENT_REFUSED: words.gettext("You declined"),
+        EventType.CONSENT_PAUSED: words.gettext("You paused it"),
+        EventType.CONSENT_RESUMED: words.gettext("You let it go on"),
         EventType.CONSENT_FULFILLED: words.gettext("Everything was sent; access has ended"),
         EventType.CONSENT_EXPIRED: words.gettext("The time was over; access has ended"),
         EventType.CONSENT_WITHDRAWN: words.gettext("You stopped it"),
@@ -90,6 +93,7 @@ def reason_in_words(words: Words, reason: str) -> str:
     """Why a request for data was refused; a reason of a later program keeps its code."""
     known: dict[str, str] = {
         Reason.CONSENT_REQUESTED: words.gettext("you had not agreed yet"),
+        Reason.CONSENT_PAUSED: words.gettext("you had paused it"),
         Reason.CONSENT_FULFILLED: words.gettext("everything had been sent already"),
         Reason.CONSENT_REFUSED: words.gettext("you had declined"),
         Reason.CONSENT_EXPIRED: words.gettext("the time was over"),
