@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from broker.lane.pulls import Answer
 from broker.logs import current_trace_id
+from broker.oauth.dpop import ALGORITHMS
 from consent.vocabulary import Reason
 
 _RETRY_AFTER_SECONDS: Final = "1"
@@ -15,11 +16,12 @@ _RETRY_AFTER_SECONDS: Final = "1"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An RFC 9457 problem of the lane."""
+    """An RFC 9457 problem of the lane. `is_challenge`: nothing was presented that could be wrong."""
 
     status: int
     code: str
     title: str
+    is_challenge: bool = False
 
 
 UNKNOWN_TOKEN: Final = Problem(401, "invalid_token", "The access token opens nothing for this caller")
@@ -89,7 +91,9 @@ def problem_response(problem: Problem) -> Response:
     headers = {"Cache-Control": "no-store"}
     if problem.status == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2
         error = "invalid_dpop_proof" if problem.code == "invalid_dpop_proof" else "invalid_token"
-        headers["WWW-Authenticate"] = f'DPoP error="{error}", algs="ES256 PS256 EdDSA"'
+        # RFC 6750 section 3.1: no error code where the request bore no authentication at all.
+        told = "" if problem.is_challenge else f'error="{error}", '
+        headers["WWW-Authenticate"] = f'DPoP {told}algs="{" ".join(ALGORITHMS)}"'
     if problem.status == 405:  # noqa: PLR2004 - RFC 9110 section 15.5.6
         headers["Allow"] = "GET"
     if problem.status == 503:  # noqa: PLR2004 - RFC 9110 section 15.6.4

@@ -36,7 +36,9 @@ from broker.oauth.errors import InvalidProofError
 _MAX_KEY_LENGTH: Final = 255
 _DPOP_SCHEME: Final = "dpop"
 
-MISSING_TOKEN: Final = Problem(401, "invalid_token", "The request bears no access token of scheme DPoP")
+MISSING_TOKEN: Final = Problem(
+    401, "invalid_token", "The request bears no access token of scheme DPoP", is_challenge=True
+)
 INVALID_PROOF: Final = Problem(401, "invalid_dpop_proof", "The DPoP proof does not fit this request")
 KEY_MISSING: Final = Problem(400, "idempotency_key_missing", "A delivery needs an Idempotency-Key header")
 KEY_MALFORMED: Final = Problem(

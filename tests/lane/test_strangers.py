@@ -187,3 +187,10 @@ def test_another_method_takes_no_place(world: World, granted: Granted) -> None:
         }
         assert world.http.request(method, path, headers=headers).status_code == 405, (method, path)
     assert_no_trace(world, granted)
+
+
+def test_a_request_without_any_token_is_challenged_and_told_no_error(sqlite_world: World) -> None:
+    """RFC 6750 section 3.1, with the algorithms of RFC 9449 section 7.1."""
+    answer = sqlite_world.http.get(ANYTHING)
+    assert answer.headers["www-authenticate"] == 'DPoP algs="ES256 PS256 EdDSA Ed25519"'
+    assert code_of(answer) == (401, "invalid_token")
