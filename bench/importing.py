@@ -10,40 +10,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import psycopg
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from bench.crowd import link_people, write_bills
 from bench.judging import Bar, Ratio
 from bench.machine import say
 from bench.places import Place
 from bench.runs import Plan
 from broker.cli.opening import read_clock
-from broker.db import transaction
-from broker.demo.people import HOSPITAL
 from broker.installation import Installation, open_installation
 from broker.jobs.importing import BATCH_RECORDS, import_files
 from broker.settings import load_settings
-from connectors.sources.demo_hospital import write_exports
-from consent.collection import NewLink, add_subject, link
-from vault.keys.keyring import Keyring
-from vault.keys.local import LocalProvider
 from vault.store import Record, RecordVersion
 
 MAX_GROWTH_MB: Final = 50
 
 _ROOT: Final = Path(__file__).parents[1]
 _KIB_PER_MB: Final = 1024
-_LINKS_A_COMMIT: Final = 1000
-_RECORD_TYPE: Final = "health.medical_bill"
 _KILLED_SHARE: Final = 10  # the file that is killed has a tenth of the bills
+_KILLED_BATCHES: Final = 4  # and so many batches at least, to be killed between two
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +72,13 @@ class ImportFailedError(Exception):
 
 def measure(place: Place, plan: Plan) -> Imported:
     """Link the people, import the bills, then import some more and kill that. Raises ImportFailedError."""
-    templates = _templates(place.folder)
     export, killed = place.folder / "bills.jsonl", place.folder / "killed.jsonl"
-    more = plan.bills // _KILLED_SHARE
-    _write(export, templates, people=plan.people, numbers=range(plan.bills))
-    _write(killed, templates, people=plan.people, numbers=range(plan.bills, plan.bills + more))
+    more = max(plan.bills // _KILLED_SHARE, _KILLED_BATCHES * BATCH_RECORDS)
+    write_bills(export, people=plan.people, numbers=range(plan.bills))
+    write_bills(killed, people=plan.people, numbers=range(plan.bills, plan.bills + more))
     with place.installation() as installation:
         began = time.perf_counter()
-        _link(installation, plan.people)
+        link_people(installation, plan.people)
         linking = time.perf_counter() - began
         before = _count(installation)
         told = _run(place.config, export)
@@ -172,59 +163,6 @@ def _run_and_kill(config: Path, export: Path, *, after: int) -> int:
                 process.kill()
                 break
     return told
-
-
-def _templates(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The header and the bills of the demo hospital's own export."""
-    lines = write_exports(folder / "exports").hospital.read_text(encoding="utf-8").splitlines()
-    header, *bills = map(orjson.loads, lines)
-    return header, bills
-
-
-def _write(
-    path: Path, templates: tuple[dict[str, Any], list[dict[str, Any]]], *, people: int, numbers: range
-) -> None:
-    """An export of the demo hospital's bills under other numbers, as of `people` patients in turn."""
-    header, bills = templates
-    with path.open("wb") as file:
-        file.write(orjson.dumps(header) + b"\n")
-        for number, bill in zip(numbers, cycle(bills), strict=False):
-            changes = {"RCPT_NO": f"{bill['TO_YMD']}-B{number:07}", "PT_NO": _patient_no(number % people)}
-            file.write(orjson.dumps(bill | changes) + b"\n")
-
-
-def _patient_no(person: int) -> str:
-    return f"B-{person:06}"
-
-
-class _OneCommit:
-    """The keyring's database with one transaction for everything that is done with it."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    @contextmanager
-    def read(self) -> Iterator[Session]:
-        yield self._session
-
-    @contextmanager
-    def write(self) -> Iterator[Session]:
-        yield self._session
-        self._session.flush()
-
-
-def _link(installation: Installation, people: int) -> None:
-    """As a citizen does it, but many people in one commit of each database."""
-    settings, waiting = installation.settings.keyring, iter(range(people))
-    provider = LocalProvider(settings.root_file, settings.passphrase.get_secret_value())
-    while numbers := list(islice(waiting, _LINKS_A_COMMIT)):
-        with installation.keyring_database.write() as session, transaction(installation.data) as work:
-            keyring = Keyring(_OneCommit(session), provider)
-            keyring.unlock()
-            for number in numbers:
-                subject_id = add_subject(work, keyring, read_clock())
-                new = NewLink(subject_id, HOSPITAL, _patient_no(number), (_RECORD_TYPE,), "ko")
-                link(work, keyring, new, read_clock())
 
 
 def _count(installation: Installation) -> tuple[int, int]:

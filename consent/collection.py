@@ -4,10 +4,11 @@ No record of a person stands in the vault without a living link; linking and col
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hmac import compare_digest
+from itertools import chain, islice
 from typing import Any, Final
 
 import orjson
@@ -17,9 +18,10 @@ from sqlmodel import Session, col, select
 
 from consent.errors import AlreadyLinkedError, NotFoundError, NotLinkedError
 from consent.evidence import Occurrence, Work, evidence
-from consent.identity import Identity, number_index, person_index, seal_identity
+from consent.identity import Identity, identity_keys, number_index, person_index, seal_identity
 from consent.ledger.entries import Entry
 from consent.models import SourceLink, Subject
+from consent.news import News, announce
 from consent.organisations import require_holders
 from consent.purposes import Language
 from consent.vocabulary import EventType
@@ -27,7 +29,7 @@ from vault.keys.keyring import Keyring
 from vault.record_types.catalogue import Catalogue
 from vault.schema import random_id
 from vault.seal import SealingKey, context_of, open_sealed, seal
-from vault.store import PutResult, RecordDraft, RecordVersion, put
+from vault.store import PutResult, RecordDraft, canonical, put_all
 
 COLLECTION_PURPOSE: Final = "vault.collection"
 
@@ -83,31 +85,28 @@ def link(work: Work, keyring: Keyring, new: NewLink, now: datetime) -> str:
     Raises AlreadyLinkedError if the holder's number is linked, whoever to, and
     UnknownOrganisationError.
     """
-    require_holders(work.session, [new.holder_id])
-    link_id, identity = random_id(), Identity(new.patient_no, new.name, new.born_on)
-    terms = _terms(new, now)
-    canonical = rfc8785.dumps(terms)
-    audit_key = keyring.audit_key(new.subject_id)
-    row = SourceLink(
-        link_id=link_id,
-        subject_id=new.subject_id,
-        holder_id=new.holder_id,
-        patient_index=number_index(keyring, new.holder_id, new.patient_no),
-        person_index=person_index(keyring, new.holder_id, identity),
-        identity_sealed=seal_identity(keyring, link_id, (new.subject_id, new.holder_id), identity, now),
-        handle=random_id(),
-        terms_sealed=seal(audit_key, _context(link_id), canonical),
-        terms_digest=keyring.index("source_link.terms", canonical.decode()),
-        given_at=now,
-        valid_until=now + VALID_FOR,
-    )
-    work.session.add(row)
+    return link_all(work, keyring, [new], now)[0]
+
+
+def link_all(work: Work, keyring: Keyring, news: Sequence[NewLink], now: datetime) -> list[str]:
+    """Link many, as `link` does it, all or none; answers the links' ids, in order."""
+    require_holders(work.session, {new.holder_id for new in news})
+    audit_keys = keyring.audit_keys(new.subject_id for new in news)
+    keys = identity_keys(keyring, {(new.subject_id, new.holder_id) for new in news}, now)
+    all_terms = [_terms(new, now) for new in news]
+    rows = [
+        _link_row(keyring, new, terms, (audit_keys[new.subject_id], keys[new.subject_id, new.holder_id]), now)
+        for new, terms in zip(news, all_terms, strict=True)
+    ]
+    work.session.add_all(rows)
     try:
         work.session.flush()
     except IntegrityError as error:
         raise AlreadyLinkedError from error
-    record_link_event(work, keyring, row, EventType.SOURCE_LINKED, detail=terms, now=now)
-    return link_id
+    for row, terms in zip(rows, all_terms, strict=True):
+        event = EventType.SOURCE_LINKED
+        work.record(_entry(audit_keys[row.subject_id], row, event, facts={}, detail=terms, now=now))
+    return [row.link_id for row in rows]
 
 
 def unlink(work: Work, keyring: Keyring, link_id: str, subject_id: str, now: datetime) -> None:
@@ -145,7 +144,13 @@ def find_link(session: Session, keyring: Keyring, holder_id: str, patient_no: st
 
 def record_types_of(keyring: Keyring, row: SourceLink) -> tuple[str, ...]:
     """Which record types a link's collection consent covers. Raises NotLinkedError if it was exchanged."""
-    return _covered(keyring, keyring.audit_key(row.subject_id), row)
+    return record_types_of_all(keyring, [row])[row.link_id]
+
+
+def record_types_of_all(keyring: Keyring, rows: Collection[SourceLink]) -> dict[str, tuple[str, ...]]:
+    """What `record_types_of` says of each link, by its id."""
+    audit_keys = keyring.audit_keys(row.subject_id for row in rows)
+    return {row.link_id: _covered(keyring, audit_keys[row.subject_id], row) for row in rows}
 
 
 def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and when
@@ -157,44 +162,51 @@ def collect(  # noqa: PLR0913 - two rooms' doors, the link, what arrived, and wh
     arrivals: Sequence[Arrival],
     now: datetime,
 ) -> list[PutResult]:
-    """Put what arrived through one link into the vault; one event for all that is new in it.
+    """Put what arrived through one link into the vault, as `collect_all` does."""
+    return collect_all(work, keyring, catalogue, {row.link_id: arrivals}, now)[row.link_id]
+
+
+def collect_all(
+    work: Work,
+    keyring: Keyring,
+    catalogue: Catalogue,
+    arrivals: Mapping[str, Sequence[Arrival]],
+    now: datetime,
+) -> dict[str, list[PutResult]]:
+    """Put what arrived through links, by their ids, into the vault; an event for each that brought news.
 
     The data has been validated. The same arrival again changes nothing; a changed one becomes a
     version, unless the holder has said something newer already. Raises UnknownOrganisationError for a
-    holder that is suspended, NotLinkedError for a record type that the collection consent does not
-    cover, and after the link has ended: it is read again under a lock that an unlinking waits for.
+    holder that is suspended, NotLinkedError for a record type that a collection consent does not
+    cover, and after a link has ended: it is read again under a lock that an unlinking waits for.
     """
-    row = work.session.exec(
-        select(SourceLink)
-        .where(SourceLink.link_id == row.link_id)
-        .with_for_update(read=True)
-        .execution_options(populate_existing=True)
-    ).one()
-    require_holders(work.session, [row.holder_id])
-    audit_key = keyring.audit_key(row.subject_id)
-    covered = _covered(keyring, audit_key, row)
-    keys: dict[str, SealingKey] = {}  # one lookup for each record type, however much has arrived
-    results = []
-    for arrival in arrivals:
-        if row.ended_at is not None or row.valid_until <= now or arrival.record_type not in covered:
-            raise NotLinkedError
-        draft = _draft(keyring, catalogue, row, arrival)
-        if draft.compartment_id not in keys:
-            keys[draft.compartment_id] = keyring.ensure_compartment(row.subject_id, draft.compartment_id, now)
-        results.append(put(work.session, keys[draft.compartment_id], draft, now))
-    changed = [result for result in results if result.outcome in {"added", "corrected"}]
-    if changed:
-        stored: list[list[str | int]] = [
-            [result.record_id, result.version, _digest(work, result)] for result in changed
-        ]
-        facts: dict[str, str | int] = {
-            "records": len(changed),
-            "stored": hashlib.sha256(rfc8785.dumps(stored)).hexdigest(),
-        }
-        detail = {"holder": row.holder_id, "stored": stored}
-        event = EventType.RECORDS_COLLECTED
-        work.record(_entry(audit_key, row, event, facts=facts, detail=detail, now=now))
-    return results
+    rows = _shared(work.session, arrivals)
+    require_holders(work.session, {row.holder_id for row in rows.values()})
+    audit_keys = keyring.audit_keys(row.subject_id for row in rows.values())
+    drafts: list[RecordDraft] = []
+    for link_id, arrived in arrivals.items():
+        row = rows[link_id]
+        covered = _covered(keyring, audit_keys[row.subject_id], row)
+        for arrival in arrived:
+            if row.ended_at is not None or row.valid_until <= now or arrival.record_type not in covered:
+                raise NotLinkedError
+            drafts.append(_draft(keyring, catalogue, row, arrival))
+    keys = keyring.ensure_compartments({draft.compartment_id: draft.subject_id for draft in drafts}, now)
+    results = put_all(work.session, keys, drafts, now)
+    news = [
+        News(draft.compartment_id, draft.record_type, arrival.data)
+        for draft, arrival, result in zip(drafts, chain(*arrivals.values()), results, strict=True)
+        if result.is_new
+    ]
+    if news:
+        announce(work.session, keyring, catalogue, news, now)
+    in_order = iter(results)
+    collected = {link_id: list(islice(in_order, len(arrived))) for link_id, arrived in arrivals.items()}
+    for link_id, row in rows.items():
+        new = [result for result in collected[link_id] if result.is_new]
+        if new:
+            work.record(_news_entry(audit_keys[row.subject_id], row, new, now))
+    return collected
 
 
 def record_link_event(  # noqa: PLR0913 - an event has this many sides
@@ -210,6 +222,60 @@ def record_link_event(  # noqa: PLR0913 - an event has this many sides
     """Put an event of a link into the log with this transaction's commit."""
     audit_key = keyring.audit_key(row.subject_id)
     work.record(_entry(audit_key, row, event, facts=facts or {}, detail=detail, now=now))
+
+
+def _link_row(
+    keyring: Keyring,
+    new: NewLink,
+    terms: Mapping[str, Any],
+    keys: tuple[SealingKey, SealingKey],
+    now: datetime,
+) -> SourceLink:
+    """A new link's row; `keys` are the subject's audit key, and that of who the subject is to the holder."""
+    link_id, identity = random_id(), Identity(new.patient_no, new.name, new.born_on)
+    canonical_terms = rfc8785.dumps(dict(terms))
+    audit_key, identity_key = keys
+    return SourceLink(
+        link_id=link_id,
+        subject_id=new.subject_id,
+        holder_id=new.holder_id,
+        patient_index=number_index(keyring, new.holder_id, new.patient_no),
+        person_index=person_index(keyring, new.holder_id, identity),
+        identity_sealed=seal_identity(identity_key, link_id, identity),
+        handle=random_id(),
+        terms_sealed=seal(audit_key, _context(link_id), canonical_terms),
+        terms_digest=keyring.index("source_link.terms", canonical_terms.decode()),
+        given_at=now,
+        valid_until=now + VALID_FOR,
+    )
+
+
+def _shared(session: Session, link_ids: Collection[str]) -> dict[str, SourceLink]:
+    """Links under a lock that an unlinking waits for, by their ids; in one order, so that no two wait."""
+    rows = session.exec(
+        select(SourceLink)
+        .where(col(SourceLink.link_id).in_(list(link_ids)))
+        .order_by(col(SourceLink.link_id))
+        .with_for_update(read=True)
+        .execution_options(populate_existing=True)
+    )
+    return {row.link_id: row for row in rows}
+
+
+def _news_entry(audit_key: SealingKey, row: SourceLink, new: Sequence[PutResult], now: datetime) -> Entry:
+    """The entry of what is new through one link.
+
+    The ciphertexts' digests are in it: in the log they tell a rolled-back row from the current one.
+    """
+    stored: list[list[str | int]] = [
+        [result.record_id, result.version, result.ciphertext_digest.hex()] for result in new
+    ]
+    facts: dict[str, str | int] = {
+        "records": len(new),
+        "stored": hashlib.sha256(rfc8785.dumps(stored)).hexdigest(),
+    }
+    detail = {"holder": row.holder_id, "stored": stored}
+    return _entry(audit_key, row, EventType.RECORDS_COLLECTED, facts=facts, detail=detail, now=now)
 
 
 def _entry(  # noqa: PLR0913 - an event has this many sides
@@ -236,7 +302,7 @@ def _covered(keyring: Keyring, audit_key: SealingKey, row: SourceLink) -> tuple[
 
 def _draft(keyring: Keyring, catalogue: Catalogue, row: SourceLink, arrival: Arrival) -> RecordDraft:
     name = rfc8785.dumps([row.subject_id, row.holder_id, arrival.record_type, arrival.natural_key]).decode()
-    content = rfc8785.dumps(dict(arrival.data)).decode()
+    content = canonical(arrival.data)
     return RecordDraft(
         subject_id=row.subject_id,
         compartment_id=keyring.compartment_id(row.subject_id, row.holder_id, arrival.record_type),
@@ -244,16 +310,10 @@ def _draft(keyring: Keyring, catalogue: Catalogue, row: SourceLink, arrival: Arr
         record_type=arrival.record_type,
         schema_revision=catalogue.get(arrival.record_type).revision,
         source_key=keyring.index("record.source", name),
-        content_key=keyring.index("record.content", name + content),
-        data=arrival.data,
+        content_key=keyring.index("record.content", name + content.decode()),
+        canonical=content,
         as_of=arrival.as_of,
     )
-
-
-def _digest(work: Work, result: PutResult) -> str:
-    """The ciphertext's digest: in the log it tells a rolled-back row from the current one."""
-    row = work.session.get_one(RecordVersion, (result.record_id, result.version))
-    return row.ciphertext_digest.hex()
 
 
 def _terms(new: NewLink, now: datetime) -> dict[str, Any]:

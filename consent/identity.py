@@ -5,7 +5,7 @@ Anything but a match without contradiction is a doubt, which a person decides.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +18,7 @@ from consent.models import SourceLink
 from consent.vocabulary import Doubt
 from vault.errors import ErasedError
 from vault.keys.keyring import Keyring
-from vault.seal import context_of, open_sealed, seal
+from vault.seal import SealingKey, context_of, open_sealed, seal
 
 _COMPARTMENT: Final = "link.identity"
 _SEPARATOR: Final = "\x1f"
@@ -50,20 +50,24 @@ def match(session: Session, keyring: Keyring, holder_id: str, told: Identity, no
 
     The number decides; name and birth date can only contradict it. Who was erased is nobody here.
     """
-    by_number = _living(session, holder_id, now, patient_index=number_index(keyring, holder_id, told.number))
-    index = person_index(keyring, holder_id, told)
-    by_person = [] if index is None else _living(session, holder_id, now, person_index=index)
-    if not by_number:
-        return _without_number(by_person)
-    (found,) = by_number
-    others = {link.link_id for link in by_person}
-    if others and found.link_id not in others:
-        return Match(found, Doubt.PERSON_AMBIGUOUS, is_number_linked=True)
-    try:
-        doubt = _contradiction(identity_of(keyring, found), told)
-    except ErasedError:
-        return Match(None, Doubt.PERSON_NOT_LINKED, is_number_linked=False)
-    return Match(found, doubt, is_number_linked=True)
+    return match_all(session, keyring, holder_id, [told], now)[told]
+
+
+def match_all(
+    session: Session, keyring: Keyring, holder_id: str, told: Collection[Identity], now: datetime
+) -> dict[Identity, Match]:
+    """What each of a holder's words means, as `match` says it, with the statements of one."""
+    numbers = {one: number_index(keyring, holder_id, one.number) for one in told}
+    persons = {one: person_index(keyring, holder_id, one) for one in told}
+    by_number = _living(session, holder_id, now, patient_index=numbers.values())
+    by_person = _living(session, holder_id, now, person_index=[one for one in persons.values() if one])
+    known = _identities(keyring, [link for links in by_number.values() for link in links])
+    matches: dict[Identity, Match] = {}
+    for one, number in numbers.items():
+        same_person = by_person.get(persons[one] or b"", [])
+        found = by_number.get(number)
+        matches[one] = _match(found[0], same_person, known, one) if found else _without_number(same_person)
+    return matches
 
 
 def number_index(keyring: Keyring, holder_id: str, number: str) -> bytes:
@@ -79,11 +83,17 @@ def person_index(keyring: Keyring, holder_id: str, identity: Identity) -> bytes 
     return keyring.index("source_link.person", _SEPARATOR.join(parts))
 
 
-def seal_identity(
-    keyring: Keyring, link_id: str, owner: tuple[str, str], identity: Identity, now: datetime
-) -> bytes:
-    """Seal a link's identity under a key that an erasure destroys; `owner` is subject and holder."""
-    key = keyring.ensure_compartment(owner[0], _compartment_id(keyring, owner), now)
+def identity_keys(
+    keyring: Keyring, owners: Collection[tuple[str, str]], now: datetime
+) -> dict[tuple[str, str], SealingKey]:
+    """The keys that identities are sealed under, and an erasure destroys; an owner is subject and holder."""
+    places = {owner: _compartment_id(keyring, owner) for owner in owners}
+    keys = keyring.ensure_compartments({place: owner[0] for owner, place in places.items()}, now)
+    return {owner: keys[place] for owner, place in places.items()}
+
+
+def seal_identity(key: SealingKey, link_id: str, identity: Identity) -> bytes:
+    """Seal a link's identity, for that link only."""
     members = {"number": identity.number, "name": identity.name, "born_on": identity.born_on}
     return seal(key, _context(link_id), rfc8785.dumps(members))
 
@@ -93,24 +103,67 @@ def identity_of(keyring: Keyring, link: SourceLink) -> Identity | None:
 
     Raises ErasedError once the subject's keys are gone.
     """
-    if link.identity_sealed is None:
-        return None
-    compartment_id = _compartment_id(keyring, (link.subject_id, link.holder_id))
-    key = keyring.compartment_key(link.subject_id, compartment_id)
-    members: dict[str, Any] = orjson.loads(open_sealed(key, _context(link.link_id), link.identity_sealed))
-    return Identity(**members)
+    known = _identities(keyring, [link])
+    if link.link_id not in known:
+        raise ErasedError(link.subject_id)
+    return known[link.link_id]
 
 
-def _living(session: Session, holder_id: str, now: datetime, **index: bytes) -> Sequence[SourceLink]:
-    ((column, value),) = index.items()
-    return session.exec(
+def _identities(keyring: Keyring, links: Collection[SourceLink]) -> dict[str, Identity | None]:
+    """What `identity_of` says of each link, by its id; links of subjects who were erased are left out."""
+    places = {
+        link.link_id: _compartment_id(keyring, (link.subject_id, link.holder_id))
+        for link in links
+        if link.identity_sealed is not None
+    }
+    keys = keyring.compartment_keys(
+        {places[link.link_id]: link.subject_id for link in links if link.link_id in places}
+    )
+    known: dict[str, Identity | None] = {}
+    for link in links:
+        if link.identity_sealed is None:
+            known[link.link_id] = None
+        elif (key := keys.get(places[link.link_id])) is not None:
+            members: dict[str, Any] = orjson.loads(
+                open_sealed(key, _context(link.link_id), link.identity_sealed)
+            )
+            known[link.link_id] = Identity(**members)
+    return known
+
+
+def _living(
+    session: Session, holder_id: str, now: datetime, **indexes: Collection[bytes]
+) -> dict[bytes, list[SourceLink]]:
+    """The living links under each value of one index."""
+    ((column, values),) = indexes.items()
+    found: dict[bytes, list[SourceLink]] = {}
+    if not values:
+        return found
+    links = session.exec(
         select(SourceLink).where(
             SourceLink.holder_id == holder_id,
-            getattr(SourceLink, column) == value,
+            getattr(SourceLink, column).in_(list(values)),
             col(SourceLink.ended_at).is_(None),
             col(SourceLink.valid_until) > now,
         )
-    ).all()
+    )
+    for link in links:
+        found.setdefault(getattr(link, column), []).append(link)
+    return found
+
+
+def _match(
+    found: SourceLink,
+    same_person: Sequence[SourceLink],
+    known: Mapping[str, Identity | None],
+    told: Identity,
+) -> Match:
+    """The number is this link's. Whoever else bears name and birth date makes it doubtful."""
+    if same_person and all(link.link_id != found.link_id for link in same_person):
+        return Match(found, Doubt.PERSON_AMBIGUOUS, is_number_linked=True)
+    if found.link_id not in known:  # erased
+        return Match(None, Doubt.PERSON_NOT_LINKED, is_number_linked=False)
+    return Match(found, _contradiction(known[found.link_id], told), is_number_linked=True)
 
 
 def _without_number(by_person: Sequence[SourceLink]) -> Match:

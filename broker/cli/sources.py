@@ -137,8 +137,14 @@ def _show(report: "ImportReport", output: OutputFormat) -> None:
             {"file": one.file, "place": one.place, "path": one.path, "rule": one.rule}
             for one in report.faults
         ]
-        show_json({**counts, "faults": faults})
+        warnings = [
+            {"file": file, "path": path, "rule": rule, "records": records}
+            for (file, path, rule), records in sorted(report.warnings.items())
+        ]
+        show_json({**counts, "faults": faults, "warnings": warnings})
         return
+    for (file, path, rule), records in sorted(report.warnings.items()):
+        typer.echo(f"{file} {path} {rule} (warning, {records} records)", err=True)
     for fault in report.faults:
         typer.echo(f"{fault.file}:{fault.place} {fault.path} {fault.rule}", err=True)
     typer.echo(

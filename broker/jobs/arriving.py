@@ -3,7 +3,7 @@
 Import, asking and push all come through here, so one rule holds for all: nobody's record is guessed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -11,9 +11,8 @@ from typing import Final, Literal
 from broker.db import Transaction
 from broker.installation import Installation
 from connectors.sources.base import Person, SourceRecord
-from consent.collection import Arrival, collect, record_types_of
-from consent.identity import Identity, Match, match
-from consent.models import SourceLink
+from consent.collection import Arrival, collect_all, record_types_of_all
+from consent.identity import Identity, Match, match_all
 from consent.pending import NewPending, hold, let_go
 
 NOT_COVERED: Final = "record_type_not_covered_by_collection_consent"
@@ -44,60 +43,58 @@ def take_in(  # noqa: PLR0913 - where to, what came, from whom, by which way, an
 
     `origin` is where they came from (a file's name, `sync`, `push`): with its place it names a record.
     """
-    matched = _match_all(work, installation, records, holder_id=holder_id, now=now)
+    identities = [_identity(record.person) for record in records]
+    found = match_all(work.session, installation.keyring, holder_id, set(identities), now)
+    certain = {
+        match.link.link_id: match.link
+        for match in found.values()
+        if match.link is not None and match.doubt is None
+    }
+    covered = record_types_of_all(installation.keyring, certain.values())
     outcomes: dict[int, Outcome] = {}
-    collected: dict[str, tuple[SourceLink, list[int]]] = {}
-    covered: dict[str, tuple[str, ...]] = {}
-    for number, (record, found) in enumerate(zip(records, matched, strict=True)):
-        link = found.link
-        if link is None or found.doubt is not None:
+    collected: dict[str, list[int]] = {}
+    for number, (record, identity) in enumerate(zip(records, identities, strict=True)):
+        match = found[identity]
+        if match.link is None or match.doubt is not None:
             outcomes[number] = _hold(
-                work, installation, record, found, holder_id=holder_id, origin=origin, now=now
+                work, installation, record, match, holder_id=holder_id, origin=origin, now=now
             )
-            continue
-        if link.link_id not in covered:
-            covered[link.link_id] = record_types_of(installation.keyring, link)
-        if record.record_type in covered[link.link_id]:
-            collected.setdefault(link.link_id, (link, []))[1].append(number)
+        elif record.record_type in covered[match.link.link_id]:
+            collected.setdefault(match.link.link_id, []).append(number)
         else:
             outcomes[number] = Outcome(record.place, "refused", NOT_COVERED)
-    for link, numbers in collected.values():
-        own = [records[number] for number in numbers]
-        arrivals = [
-            Arrival(record.record_type, record.natural_key, record.data, record.as_of) for record in own
-        ]
-        results = collect(
-            work, installation.keyring, installation.catalogue, link, arrivals=arrivals, now=now
-        )
-        for number, result in zip(numbers, results, strict=True):
-            # What the holder has said something newer than changes nothing.
-            what = "unchanged" if result.outcome == "outdated" else result.outcome
-            outcomes[number] = Outcome(records[number].place, what)
+    outcomes |= _collect(work, installation, records, collected, now)
     arrived = [
-        _pending(records[number], holder_id, origin)
-        for _, numbers in collected.values()
-        for number in numbers
+        _pending(records[number], holder_id, origin) for numbers in collected.values() for number in numbers
     ]
     if arrived:
         let_go(work.session, installation.keyring, arrived)
     return [outcomes[number] for number in range(len(records))]
 
 
-def _match_all(
+def _collect(
     work: Transaction,
     installation: Installation,
     records: Sequence[SourceRecord],
-    *,
-    holder_id: str,
+    collected: Mapping[str, Sequence[int]],
     now: datetime,
-) -> list[Match]:
-    """Each person is looked for once in a batch."""
-    found: dict[Person, Match] = {}
-    for record in records:
-        if record.person not in found:
-            identity = _identity(record.person)
-            found[record.person] = match(work.session, installation.keyring, holder_id, identity, now)
-    return [found[record.person] for record in records]
+) -> dict[int, Outcome]:
+    """Collect records through their links; `collected` names each link's by their numbers."""
+    arrivals = {
+        link_id: [
+            Arrival(record.record_type, record.natural_key, record.data, record.as_of)
+            for record in map(records.__getitem__, numbers)
+        ]
+        for link_id, numbers in collected.items()
+    }
+    results = collect_all(work, installation.keyring, installation.catalogue, arrivals, now)
+    outcomes: dict[int, Outcome] = {}
+    for link_id, numbers in collected.items():
+        for number, result in zip(numbers, results[link_id], strict=True):
+            # What the holder has said something newer than changes nothing.
+            what = "unchanged" if result.outcome == "outdated" else result.outcome
+            outcomes[number] = Outcome(records[number].place, what)
+    return outcomes
 
 
 def _hold(  # noqa: PLR0913 - one record, what is doubtful about it, and where it came from

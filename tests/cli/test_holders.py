@@ -156,6 +156,25 @@ def test_a_clinics_csv_is_imported_and_each_fault_named(
     assert "neither_utf8_nor_cp949" in ran.err
 
 
+def test_a_file_of_a_holder_that_is_not_registered_is_refused_by_name(
+    mydata: Mydata, office: Office, tmp_path: Path
+) -> None:
+    del office
+    path = clinic.saved(tmp_path, [clinic.bill(1), clinic.bill(2, 발급일="2026-02-30")])
+    ran = mydata("source", "import", str(path), "-o", "json")
+    assert (ran.code, ran.json()["faults"]) == (
+        1,
+        [
+            {
+                "file": "clinic.csv",
+                "place": "line 1",
+                "path": "$",
+                "rule": "holder_not_registered_or_suspended",
+            }
+        ],
+    )
+
+
 # Deciding
 
 

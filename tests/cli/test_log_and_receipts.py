@@ -70,7 +70,7 @@ def test_bad_records_are_named_and_the_good_ones_kept(mydata: Mydata, exports: P
     assert f"added {good}," in ran.out
     mended = mydata("source", "import", str(exports), "-o", "json")
     assert mended.code == 0
-    assert mended.json() == {"added": 2, "corrected": 0, "unchanged": good, "faults": []}
+    assert mended.json() == {"added": 2, "corrected": 0, "unchanged": good, "faults": [], "warnings": []}
 
 
 def test_a_file_of_no_known_format_is_refused(mydata: Mydata, elsewhere: Path) -> None:

@@ -1,5 +1,6 @@
 """Collecting: nothing without a living link that covers it; linking, unlinking and arrivals are on record."""
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -14,9 +15,11 @@ from consent.collection import (
     Arrival,
     NewLink,
     collect,
+    collect_all,
     expire_link,
     find_link,
     link,
+    link_all,
     overdue_links,
     record_types_of,
     unlink,
@@ -32,7 +35,7 @@ from tests.consent.details import BILL, HOSPITAL, POLICY, REGISTER
 from tests.consent.office import PATIENT_NO, RECIPIENT, Office, at_once
 from vault.errors import ErasedError, TamperedError, UnknownKeyError
 from vault.keys.models import SubjectKey
-from vault.store import Record, latest, open_record
+from vault.store import PutResult, Record, latest, open_record
 
 
 def bill(number: str = "B-1", total: int = 164400) -> Arrival:
@@ -376,6 +379,64 @@ def test_one_number_of_two_people_is_two_records(office: Office) -> None:
     office.collect(office.link(HOSPITAL, "1"), bill())
     office.collect(office.link(HOSPITAL, "2", subject_id=office.newcomer()), bill())
     assert record_count(office) == 2
+
+
+def test_of_many_links_each_with_news_has_its_own_event(office: Office) -> None:
+    mine, others = office.link(HOSPITAL, "1"), office.link(HOSPITAL, "2", subject_id=office.newcomer())
+    third = office.link(HOSPITAL, "3", subject_id=office.newcomer())
+    office.collect(third, bill("B-1"))
+    size = office.log_size()
+    results = collect_through_all(office, {mine: [bill(), bill("B-2")], others: [bill()], third: [bill()]})
+    outcomes = {link_id: [one.outcome for one in found] for link_id, found in results.items()}
+    assert outcomes == {mine: ["added", "added"], others: ["added"], third: ["unchanged"]}
+    assert (record_count(office), office.log_size()) == (4, size + 2)
+    event, facts, detail = told(office, mine)[-1]
+    assert (event, facts["records"]) == (EventType.RECORDS_COLLECTED, 2)
+    assert [place[0] for place in detail["stored"]] == [one.record_id for one in results[mine]]
+
+
+def test_if_one_of_many_links_has_ended_nothing_is_collected(office: Office) -> None:
+    mine, others = office.link(HOSPITAL, "1"), office.link(HOSPITAL, "2", subject_id=office.newcomer())
+    stop(office, mine)
+    size = office.log_size()
+    with pytest.raises(NotLinkedError):
+        collect_through_all(office, {others: [bill()], mine: [bill()]})
+    assert (record_count(office), office.log_size()) == (0, size)
+
+
+def test_many_links_in_any_order_at_once_wait_for_each_other(office: Office) -> None:
+    links = [office.link(HOSPITAL, str(number), subject_id=office.newcomer()) for number in range(20)]
+    arrivals = {link_id: [bill("B-1"), bill("B-2")] for link_id in links}
+    backwards = dict(reversed(arrivals.items()))
+    orders = [arrivals, backwards, arrivals]
+    assert at_once(*[partial(collect_through_all, office, order) for order in orders]) == ["done"] * 3
+    assert record_count(office) == 2 * len(links)
+    for link_id in links:
+        with office.installation.data.read() as session:
+            handle = session.get_one(SourceLink, link_id).handle
+            entries = session.exec(select(LedgerEntry).where(LedgerEntry.handle == handle)).all()
+        assert len(entries) == 2
+
+
+def test_many_are_linked_or_none(office: Office) -> None:
+    office.link(HOSPITAL, "3")
+    size = office.log_size()
+    news = [NewLink(office.newcomer(), HOSPITAL, number, (BILL,), "ko") for number in ("1", "2", "3")]
+    with pytest.raises(AlreadyLinkedError), office.work() as work:
+        link_all(work, office.keyring, news, office.clock())
+    assert (found(office, "1"), office.log_size()) == (None, size)
+    with office.work() as work:
+        link_ids = link_all(work, office.keyring, news[:2], office.clock())
+    assert link_ids == [found(office, "1"), found(office, "2")]
+    assert office.log_size() == size + 2
+
+
+def collect_through_all(
+    office: Office, arrivals: Mapping[str, Sequence[Arrival]]
+) -> dict[str, list[PutResult]]:
+    with office.work() as work:
+        catalogue, now = office.installation.catalogue, office.clock()
+        return collect_all(work, office.keyring, catalogue, arrivals, now)
 
 
 def test_the_same_arrival_at_once_is_one_record(office: Office) -> None:

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from consent.collection import VALID_FOR, NewLink, link, unlink
-from consent.identity import Identity, Match, identity_of, match
+from consent.identity import Identity, Match, identity_of, match, match_all
 from consent.models import SourceLink
 from consent.vocabulary import Doubt
 from tests.consent.details import BILL, HOSPITAL, REGISTER
 from tests.consent.office import Office
-from vault.errors import TamperedError
+from vault.errors import ErasedError, TamperedError
 
 NAME, BORN = "김하늘", "1997-03-02"
 
@@ -88,9 +88,11 @@ def test_a_link_whose_year_is_over_is_nobodys(office: Office) -> None:
 
 def test_who_was_erased_is_nobody(office: Office) -> None:
     subject_id = office.newcomer()
-    linked(office, subject_id=subject_id)
+    link_id = linked(office, subject_id=subject_id)
     office.keyring.erase_subject(subject_id, office.clock())
     assert answer(office, Identity("P-1", NAME)) == NOBODY
+    with pytest.raises(ErasedError):
+        identity_of(office.keyring, row(office, link_id))
 
 
 # In doubt
@@ -147,6 +149,37 @@ def test_twins_are_told_apart_by_their_numbers(office: Office) -> None:
     first, second = linked(office, "P-1"), linked(office, "P-2")
     assert answer(office, Identity("P-1", NAME, BORN)) == (first, None, True)
     assert answer(office, Identity("P-2", NAME, BORN)) == (second, None, True)
+
+
+# Many at once
+
+
+def test_many_are_matched_as_each_is_alone(office: Office) -> None:
+    first, second = linked(office, "P-1"), linked(office, "P-2", "이정숙", "1950-01-01")
+    linked(office, "P-3", name=None, born_on=None)
+    gone = office.newcomer()
+    linked(office, "P-4", subject_id=gone)
+    office.keyring.erase_subject(gone, office.clock())
+    asked = [
+        Identity("P-1", NAME, BORN),
+        Identity("P-1", "이정숙"),
+        Identity("P-2", "이정숙"),
+        Identity("P-2", NAME, BORN),
+        Identity("P-3"),
+        Identity("P-4", NAME),
+        Identity("P-9", "이정숙", "1950-01-01"),
+        Identity("P-9"),
+    ]
+    with office.installation.data.read() as session:
+        found = match_all(session, office.keyring, HOSPITAL, asked, office.clock())
+        assert match_all(session, office.keyring, HOSPITAL, [], office.clock()) == {}
+    told = {one: (match.link and match.link.link_id, match.doubt) for one, match in found.items()}
+    assert told == {one: answer(office, one)[:2] for one in asked}
+    assert [told[asked[0]], told[asked[2]], told[asked[6]]] == [
+        (first, None),
+        (second, None),
+        (second, Doubt.NUMBER_DIFFERS),
+    ]
 
 
 # At rest

@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from broker.db import Database
 from broker.demo.installing import DemoPlan, install
+from broker.jobs.importing import BATCH_RECORDS
 from connectors.sources.demo_hospital import write_exports
 from consent.ledger.verify import verify_export
 from tests.cli.conftest import Ran, run
@@ -26,7 +27,7 @@ from tests.flows.demos import PATIENCE, environment
 from tests.postgres import Cluster
 
 RRN = "900101-1234568"  # a resident registration number by its form; it is nobody's
-KILLED_RECORDS = 300
+KILLED_RECORDS = 4 * BATCH_RECORDS
 Bill = dict[str, Any]
 
 
@@ -146,6 +147,45 @@ def test_each_bad_record_is_named_and_the_good_ones_kept(installed: Installed, t
         assert expected <= found, (place, found)
     places = {fault["place"].partition(",")[0] for fault in report["faults"]}
     assert places == {f"line {at + 5}" for at in range(len(BROKEN))}
+    kept = installed.mydata("source", "pending", "list", "-o", "json").json()
+    stood = {
+        one["place"].removeprefix("november.jsonl: ").partition(" $")[0].partition(",")[0] for one in kept
+    }
+    assert stood >= places  # none is dropped: each waits for a person
+
+
+def test_a_check_digit_that_does_not_hold_is_a_warning(installed: Installed, tmp_path: Path) -> None:
+    header, bill, *_ = installed.exported()
+    lines = [header | {"biz_no": "220-82-10074"}, numbered(bill, 1), numbered(bill, 2)]
+    code, report = installed.imported(write(tmp_path / "mistyped.jsonl", lines))
+    expected = {"file": "mistyped.jsonl", "path": "$.institution.brn", "rule": "business_number_checksum"}
+    assert (code, report["added"], report["faults"]) == (0, 2, [])
+    assert report["warnings"] == [{**expected, "records": 2}]
+    ran = installed.mydata("source", "import", str(tmp_path / "mistyped.jsonl"))
+    assert (ran.code, "business_number_checksum (warning, 2 records)" in ran.err) == (0, True)
+
+
+def test_lines_that_contradict_each_other_all_wait(installed: Installed, tmp_path: Path) -> None:
+    header, bill, *_ = installed.exported()
+    one, other = numbered(bill, 1), numbered(bill, 2)
+    file = write(tmp_path / "twice.jsonl", [header, one, other, one | {"DEPT_NM": "가정의학과"}])
+    for added in (1, 0):
+        code, report = installed.imported(file)
+        assert (code, report["added"], report["corrected"]) == (1, added, 0)
+        assert [(one["place"], one["rule"]) for one in report["faults"]] == [
+            ("line 2", "contradicts_another"),
+            ("line 4", "contradicts_another"),
+        ]
+    waiting = installed.mydata("source", "pending", "list", "-o", "json").json()
+    (right,) = [one for one in waiting if one["place"] == "twice.jsonl: line 4"]
+    accepted = installed.mydata("source", "pending", "accept", right["pending_id"], "--reason", "call 9")
+    assert accepted.code == 0
+    code, report = installed.imported(file)
+    assert (report["added"], report["corrected"], [one["place"] for one in report["faults"]]) == (
+        0,
+        0,
+        ["line 2"],
+    )
 
 
 def test_what_is_wrong_is_told_without_the_value(installed: Installed, tmp_path: Path) -> None:
@@ -167,9 +207,15 @@ def test_after_the_mend_only_what_was_missing_is_added(installed: Installed, tmp
     assert (code, report["added"], len({fault["place"] for fault in report["faults"]})) == (1, 18, 2)
     entries = installed.count("SELECT count(*) FROM ledger_entry")
     mended = write(tmp_path / "mended.jsonl", [header, *bills])
-    assert installed.imported(mended) == (0, {"added": 2, "corrected": 0, "unchanged": 18, "faults": []})
+    assert installed.imported(mended) == (
+        0,
+        {"added": 2, "corrected": 0, "unchanged": 18, "faults": [], "warnings": []},
+    )
     assert installed.count("SELECT count(*) FROM ledger_entry") == entries + 1
-    assert installed.imported(mended) == (0, {"added": 0, "corrected": 0, "unchanged": 20, "faults": []})
+    assert installed.imported(mended) == (
+        0,
+        {"added": 0, "corrected": 0, "unchanged": 20, "faults": [], "warnings": []},
+    )
     assert installed.count("SELECT count(*) FROM ledger_entry") == entries + 1
 
 
@@ -177,14 +223,17 @@ def test_the_demos_own_files_again_double_nothing(installed: Installed) -> None:
     exports = installed.directory / "exports"
     before = _everything(installed)
     code, report = installed.imported(exports / "hospital.jsonl", exports / "policies.jsonl")
-    assert (code, report) == (0, {"added": 0, "corrected": 0, "unchanged": 45, "faults": []})
+    assert (code, report) == (0, {"added": 0, "corrected": 0, "unchanged": 45, "faults": [], "warnings": []})
     assert _everything(installed) == before
 
 
 def test_the_same_bill_twice_in_one_file_is_one_record(installed: Installed, tmp_path: Path) -> None:
     header, bill, *_ = installed.exported()
     file = write(tmp_path / "twice.jsonl", [header, numbered(bill, 1), numbered(bill, 1)])
-    assert installed.imported(file) == (0, {"added": 1, "corrected": 0, "unchanged": 1, "faults": []})
+    assert installed.imported(file) == (
+        0,
+        {"added": 1, "corrected": 0, "unchanged": 1, "faults": [], "warnings": []},
+    )
 
 
 def test_a_corrected_export_makes_a_version(installed: Installed, tmp_path: Path) -> None:
@@ -192,7 +241,7 @@ def test_a_corrected_export_makes_a_version(installed: Installed, tmp_path: Path
     records = installed.count("SELECT count(*) FROM record")
     assert installed.imported(corrected) == (
         0,
-        {"added": 0, "corrected": 1, "unchanged": 39, "faults": []},
+        {"added": 0, "corrected": 1, "unchanged": 39, "faults": [], "warnings": []},
     )
     assert installed.count("SELECT count(*) FROM record") == records
     assert installed.count("SELECT count(*) FROM record WHERE current_version = 2") == 1
@@ -228,9 +277,10 @@ def test_an_import_that_is_killed_loses_and_doubles_nothing(
     file = write(tmp_path / "many.jsonl", [header, *many])
     before = installed.count("SELECT count(*) FROM record")
 
-    killed = _kill_in_the_middle(installed, file, before + 100)
+    killed = _kill_in_the_middle(installed, file, before + BATCH_RECORDS)
     there = installed.count("SELECT count(*) FROM record") - before
-    assert (killed, 100 <= there < KILLED_RECORDS) == (-signal.SIGKILL, True)
+    assert (killed, BATCH_RECORDS <= there < KILLED_RECORDS) == (-signal.SIGKILL, True)
+    assert there % BATCH_RECORDS == 0
     assert installed.count("SELECT count(*) FROM record_version") - before == there
     assert _collected(installed) - before == there  # what is in the vault is in the log, and nothing else
 

@@ -5,17 +5,18 @@ compartment key wrapped by the epoch, so a pull needs no subject key. Subject an
 never held: what was erased cannot be served from memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from sqlalchemy import CursorResult, delete, func
+from sqlalchemy import ARRAY, CursorResult, String, bindparam, delete, func
+from sqlalchemy import select as select_values
 from sqlmodel import Session, col, select
 
 from vault.errors import ErasedError, KeyringLockedError, UnknownKeyError
 from vault.index import blind_index, keyed_digest
-from vault.insert import insert_if_absent
+from vault.insert import insert_absent, insert_if_absent
 from vault.keys.models import AuditKey, CompartmentKey, ConsentShare, ErasedSubject, SubjectKey
 from vault.keys.provider import KeyProvider
 from vault.keys.roots import Roots, create_roots, load_roots
@@ -69,6 +70,7 @@ class Keyring:
         self._database = database
         self._provider = provider
         self._unlocked: Roots | None = None
+        self._index_keys: dict[str, bytes] = {}
 
     def create(self, now: datetime) -> None:
         """Make the first epoch and the index root. KeyringExistsError if there is a keyring already."""
@@ -82,36 +84,41 @@ class Keyring:
         """
         with self._database.read() as session:
             self._unlocked = load_roots(session, self._provider)
+        self._index_keys = {}
 
     # Subjects
 
     def ensure_subject(self, subject_id: str, now: datetime) -> None:
         """Make the subject's key and audit key, unless they are there. ErasedError after an erasure."""
+        self.ensure_subjects([subject_id], now)
+
+    def ensure_subjects(self, subject_ids: Collection[str], now: datetime) -> None:
+        """Make the keys of many subjects in one commit. ErasedError if one was erased; none is made then."""
         with self._database.read() as session:
-            if session.get(SubjectKey, subject_id) is not None:
-                return
+            found = select(SubjectKey.subject_id).where(col(SubjectKey.subject_id).in_(list(subject_ids)))
+            there: set[str] = set(session.exec(found))
+        missing = sorted(set(subject_ids) - there)
+        if not missing:
+            return
         with self._database.write() as session:
-            _lock_subject(session, subject_id)
-            _refuse_erased(session, subject_id)
+            _lock_subjects(session, missing)
+            _refuse_erased(session, missing)
             for model, domain in ((SubjectKey, "subject-key@v1"), (AuditKey, "audit-key@v1")):
-                key = new_key()
-                epoch_id = self._roots.current_epoch_id
-                values = {
-                    "subject_id": subject_id,
-                    "key_id": key.key_id,
-                    "epoch_id": epoch_id,
-                    "wrapped": self._roots.wrap(context_of(domain, subject_id, epoch_id, key.key_id), key),
-                    "created_at": now,
-                }
-                insert_if_absent(session, model, values)
+                insert_absent(session, model, [self._of_subject(domain, name, now) for name in missing])
 
     def audit_key(self, subject_id: str) -> SealingKey:
         """The key of a subject's terms, receipts and event details; it outlives an erasure."""
+        return self.audit_keys([subject_id])[subject_id]
+
+    def audit_keys(self, subject_ids: Iterable[str]) -> dict[str, SealingKey]:
+        """The audit keys of many subjects, by their ids. UnknownKeyError if one has none."""
+        wanted = set(subject_ids)
+        columns = (AuditKey.epoch_id, AuditKey.subject_id, AuditKey.key_id, AuditKey.wrapped)
         with self._database.read() as session:
-            row = session.get(AuditKey, subject_id)
-        if row is None:
-            raise UnknownKeyError(f"audit key of subject {subject_id}")
-        return self.open_audit_key(row.epoch_id, subject_id, row.key_id, row.wrapped)
+            rows = session.exec(select(*columns).where(col(AuditKey.subject_id).in_(wanted))).all()
+        if missing := wanted.difference(row[1] for row in rows):
+            raise UnknownKeyError(f"audit key of subject {min(missing)}")
+        return {row[1]: self.open_audit_key(*row) for row in rows}
 
     def open_audit_key(self, epoch_id: str, subject_id: str, key_id: bytes, wrapped: bytes) -> SealingKey:
         """Open a row of `audit_key`. No database: for the lane, which reads rows with SQL of its own."""
@@ -124,7 +131,7 @@ class Keyring:
         The audit key stays. A tombstone keeps `ensure_subject` from ever making a key again.
         """
         with self._database.write() as session:
-            _lock_subject(session, subject_id)
+            _lock_subjects(session, [subject_id])
             insert_if_absent(session, ErasedSubject, {"subject_id": subject_id, "erased_at": now})
             for model in (ConsentShare, CompartmentKey, SubjectKey):
                 session.execute(delete(model).where(col(model.subject_id) == subject_id))
@@ -134,27 +141,46 @@ class Keyring:
     def compartment_id(self, subject_id: str, holder_id: str, record_type: str) -> str:
         """The id of a subject's records of one type from one holder: 32 hex digits that say nothing."""
         name = context_of("compartment@v1", subject_id, holder_id, record_type)
-        return keyed_digest(self._roots.index_key("compartment"), name)[:_COMPARTMENT_ID_SIZE].hex()
+        return keyed_digest(self._index_key("compartment"), name)[:_COMPARTMENT_ID_SIZE].hex()
 
     def ensure_compartment(self, subject_id: str, compartment_id: str, now: datetime) -> SealingKey:
         """The compartment's key, made if need be.
 
         Raises ErasedError after an erasure, UnknownKeyError for a subject without a key.
         """
+        return self.ensure_compartments({compartment_id: subject_id}, now)[compartment_id]
+
+    def ensure_compartments(self, wanted: Mapping[str, str], now: datetime) -> dict[str, SealingKey]:
+        """The keys of many compartments, by their ids; those that are missing are made in one commit.
+
+        `wanted` names the subject of each compartment. Raises like `ensure_compartment`, and makes none then.
+        """
         with self._database.read() as session:
-            found = self._find_compartment(session, subject_id, compartment_id)
-        if found is not None:
+            found = self._find_compartments(session, wanted)
+        if len(found) == len(wanted):
             return found
         with self._database.write() as session:
-            _lock_subject(session, subject_id)
-            return self._make_compartment(session, subject_id, compartment_id, now)
+            _lock_subjects(session, wanted.values())
+            return self._make_compartments(session, wanted, now)
 
     def compartment_key(self, subject_id: str, compartment_id: str) -> SealingKey:
         """The compartment's key; UnknownKeyError if there is none, ErasedError if it was erased."""
+        found = self.compartment_keys({compartment_id: subject_id})
+        if not found:
+            raise ErasedError(subject_id)
+        return found[compartment_id]
+
+    def compartment_keys(self, wanted: Mapping[str, str]) -> dict[str, SealingKey]:
+        """The keys of many compartments, by their ids; those of subjects who were erased are left out.
+
+        `wanted` names the subject of each compartment. UnknownKeyError if another has no key.
+        """
         with self._database.read() as session:
-            found = self._find_compartment(session, subject_id, compartment_id)
-            if found is None:
-                _refuse_erased(session, subject_id)
+            found = self._find_compartments(session, wanted)
+            missing = {name: subject_id for name, subject_id in wanted.items() if name not in found}
+            erased = _erased_of(session, missing.values())
+        for compartment_id, subject_id in missing.items():
+            if subject_id not in erased:
                 raise UnknownKeyError(f"compartment {compartment_id}")
         return found
 
@@ -167,10 +193,10 @@ class Keyring:
         """
         grant_id = _grant_of(version_id)
         with self._database.write() as session:
-            _lock_subject(session, subject_id)
-            for compartment_id in compartment_ids:
-                key = self._make_compartment(session, subject_id, compartment_id, now)
-                values = {
+            _lock_subjects(session, [subject_id])
+            keys = self._make_compartments(session, dict.fromkeys(compartment_ids, subject_id), now)
+            shares = [
+                {
                     "version_id": version_id,
                     "compartment_id": compartment_id,
                     "grant_id": grant_id,
@@ -180,7 +206,9 @@ class Keyring:
                     "wrapped": self._roots.wrap(_share_aad(version_id, compartment_id, key.key_id), key),
                     "created_at": now,
                 }
-                insert_if_absent(session, ConsentShare, values)
+                for compartment_id, key in keys.items()
+            ]
+            insert_absent(session, ConsentShare, shares)
 
     def delete_shares(self, grant_id: str) -> int:
         """Take every version's shares of a consent away; how many there were. Idempotent."""
@@ -197,7 +225,7 @@ class Keyring:
 
     def index(self, field: str, value: str) -> bytes:
         """The blind index of a value: 32 bytes under the field's own key."""
-        return blind_index(self._roots.index_key(field), value)
+        return blind_index(self._index_key(field), value)
 
     def sealing_key(self, name: str) -> SealingKey:
         """A key that its name derives: for what is sealed before a subject is known. It cannot be erased."""
@@ -228,63 +256,103 @@ class Keyring:
             raise KeyringLockedError
         return self._unlocked
 
-    def _find_compartment(self, session: Session, subject_id: str, compartment_id: str) -> SealingKey | None:
-        statement = (
+    def _index_key(self, field: str) -> bytes:
+        """Derived once: an import asks for thousands a second, and the root lies in memory as well."""
+        key = self._index_keys.get(field)
+        if key is None:
+            key = self._index_keys[field] = self._roots.index_key(field)
+        return key
+
+    def _find_compartments(self, session: Session, wanted: Mapping[str, str]) -> dict[str, SealingKey]:
+        """The keys that are there, of those that `wanted` names with their subjects."""
+        rows = session.exec(
             select(SubjectKey, CompartmentKey)
             .join(CompartmentKey, col(CompartmentKey.subject_id) == col(SubjectKey.subject_id))
-            .where(SubjectKey.subject_id == subject_id, CompartmentKey.compartment_id == compartment_id)
+            .where(col(CompartmentKey.compartment_id).in_(list(wanted)))
         )
-        rows = session.exec(statement).one_or_none()
-        if rows is None:
-            return None
-        subject, compartment = rows
-        aad = _compartment_aad(subject_id, compartment_id, compartment.key_id)
-        return SealingKey(
-            compartment.key_id, unwrap_key(self._open_subject(subject), aad, compartment.wrapped)
-        )
+        found: dict[str, SealingKey] = {}
+        for subject, compartment in rows:
+            compartment_id, subject_id = compartment.compartment_id, subject.subject_id
+            if wanted[compartment_id] == subject_id:
+                aad = _compartment_aad(subject_id, compartment_id, compartment.key_id)
+                secret = unwrap_key(self._open_subject(subject), aad, compartment.wrapped)
+                found[compartment_id] = SealingKey(compartment.key_id, secret)
+        return found
 
-    def _make_compartment(
-        self, session: Session, subject_id: str, compartment_id: str, now: datetime
-    ) -> SealingKey:
-        """The compartment's key, found or made; the caller holds the subject's lock."""
-        found = self._find_compartment(session, subject_id, compartment_id)
-        if found is not None:
-            return found
-        _refuse_erased(session, subject_id)
-        subject = session.get(SubjectKey, subject_id)
-        if subject is None:
-            raise UnknownKeyError(f"subject {subject_id}")
-        key = new_key()
-        aad = _compartment_aad(subject_id, compartment_id, key.key_id)
-        values = {
-            "compartment_id": compartment_id,
+    def _make_compartments(
+        self, session: Session, wanted: Mapping[str, str], now: datetime
+    ) -> dict[str, SealingKey]:
+        """The compartments' keys, found or made; the caller holds the locks of their subjects."""
+        keys = self._find_compartments(session, wanted)
+        missing = {name: wanted[name] for name in sorted(wanted.keys() - keys)}
+        _refuse_erased(session, missing.values())
+        of_subjects = self._subject_keys(session, missing.values())
+        rows = []
+        for compartment_id, subject_id in missing.items():
+            key = keys[compartment_id] = new_key()
+            aad = _compartment_aad(subject_id, compartment_id, key.key_id)
+            rows.append(
+                {
+                    "compartment_id": compartment_id,
+                    "subject_id": subject_id,
+                    "key_id": key.key_id,
+                    "wrapped": wrap_key(of_subjects[subject_id], aad, key.secret),
+                    "created_at": now,
+                }
+            )
+        made = {name for (name,) in insert_absent(session, CompartmentKey, rows)}
+        if taken := missing.keys() - made:
+            raise UnknownKeyError(f"compartment {min(taken)} of subject {missing[min(taken)]}")
+        return keys
+
+    def _subject_keys(self, session: Session, subject_ids: Collection[str]) -> dict[str, bytes]:
+        """The secrets of subjects' keys. UnknownKeyError if one has none."""
+        wanted = set(subject_ids)
+        rows = session.exec(select(SubjectKey).where(col(SubjectKey.subject_id).in_(wanted)))
+        secrets = {row.subject_id: self._open_subject(row) for row in rows}
+        if missing := wanted - secrets.keys():
+            raise UnknownKeyError(f"subject {min(missing)}")
+        return secrets
+
+    def _of_subject(self, domain: str, subject_id: str, now: datetime) -> dict[str, Any]:
+        """The row of a new key of a subject's own."""
+        key, epoch_id = new_key(), self._roots.current_epoch_id
+        return {
             "subject_id": subject_id,
             "key_id": key.key_id,
-            "wrapped": wrap_key(self._open_subject(subject), aad, key.secret),
+            "epoch_id": epoch_id,
+            "wrapped": self._roots.wrap(context_of(domain, subject_id, epoch_id, key.key_id), key),
             "created_at": now,
         }
-        if not insert_if_absent(session, CompartmentKey, values):
-            raise UnknownKeyError(f"compartment {compartment_id} of subject {subject_id}")
-        return key
 
     def _open_subject(self, row: SubjectKey) -> bytes:
         aad = context_of("subject-key@v1", row.subject_id, row.epoch_id, row.key_id)
         return self._roots.unwrap(row.epoch_id, aad, row.wrapped)
 
 
-def _lock_subject(session: Session, subject_id: str) -> None:
-    """Let one transaction at a time make or erase this subject's keys.
+def _lock_subjects(session: Session, subject_ids: Iterable[str]) -> None:
+    """Let one transaction at a time make or erase these subjects' keys.
 
     Otherwise a key that is being made while an erasure runs would outlive it. On SQLite a writing
-    transaction is alone anyway.
+    transaction is alone anyway. In one order, so that no two wait for each other.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject_id, 0))))
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    names = func.unnest(bindparam("names", sorted(set(subject_ids)), ARRAY(String))).column_valued("name")
+    numbers = select_values(func.hashtextextended(names, 0).label("number")).distinct().order_by("number")
+    ordered = numbers.subquery()
+    session.execute(select_values(func.pg_advisory_xact_lock(ordered.c.number)))
 
 
-def _refuse_erased(session: Session, subject_id: str) -> None:
-    if session.get(ErasedSubject, subject_id) is not None:
-        raise ErasedError(subject_id)
+def _erased_of(session: Session, subject_ids: Iterable[str]) -> set[str]:
+    """Those of these subjects who were erased."""
+    found = select(ErasedSubject.subject_id).where(col(ErasedSubject.subject_id).in_(set(subject_ids)))
+    return set(session.exec(found))
+
+
+def _refuse_erased(session: Session, subject_ids: Iterable[str]) -> None:
+    if erased := _erased_of(session, subject_ids):
+        raise ErasedError(min(erased))
 
 
 def _grant_of(version_id: str) -> str:

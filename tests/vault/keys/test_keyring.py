@@ -148,6 +148,71 @@ def test_a_compartment_of_one_is_none_of_the_other(haneul: Citizen, bora: Citize
             attempt()
 
 
+def test_many_keys_are_made_at_once_and_each_is_the_one_that_is_found_alone(
+    haneul: Citizen, bora: Citizen, databases: Databases, now: datetime
+) -> None:
+    keyring, first = haneul.keyring, haneul.compartments[0]
+    there = keyring.ensure_compartment("haneul", first, now)
+    wanted = dict.fromkeys(haneul.compartments, "haneul") | dict.fromkeys(bora.compartments, "bora")
+    made = keyring.ensure_compartments(wanted, now)
+    assert set(made) == set(wanted)
+    assert made[first] == there
+    assert len(set(made.values())) == len(wanted)
+    assert keyring.compartment_keys(wanted) == made == keyring.ensure_compartments(wanted, now)
+    assert {name: keyring.compartment_key(owner, name) for name, owner in wanted.items()} == made
+    assert count(databases, CompartmentKey) == len(wanted)
+    assert (
+        keyring.ensure_compartments({}, now) == keyring.compartment_keys({}) == keyring.audit_keys([]) == {}
+    )
+    audit_keys = {name: keyring.audit_key(name) for name in ("haneul", "bora")}
+    assert keyring.audit_keys(["bora", "haneul", "bora"]) == audit_keys
+
+
+@pytest.mark.parametrize("refused", ["nobody", "erased", "stolen"])
+def test_of_many_keys_none_is_made_if_one_is_refused(
+    haneul: Citizen, bora: Citizen, databases: Databases, now: datetime, refused: str
+) -> None:
+    keyring = haneul.keyring
+    wanted = dict.fromkeys(haneul.compartments, "haneul")
+    expected = ErasedError if refused == "erased" else UnknownKeyError
+    if refused == "erased":
+        keyring.erase_subject("bora", now)
+        wanted[bora.compartments[0]] = "bora"
+    elif refused == "nobody":
+        wanted["0" * 32] = "nobody"
+    else:
+        keyring.ensure_compartment("bora", bora.compartments[0], now)
+        wanted[bora.compartments[0]] = "haneul"
+    before = count(databases, CompartmentKey)
+    with pytest.raises(expected):
+        keyring.ensure_compartments(wanted, now)
+    assert count(databases, CompartmentKey) == before
+    with pytest.raises(UnknownKeyError):
+        keyring.audit_keys(["haneul", "nobody"])
+
+
+def test_of_many_keys_those_of_the_erased_are_left_out(haneul: Citizen, bora: Citizen, now: datetime) -> None:
+    keyring = haneul.keyring
+    wanted = dict.fromkeys(haneul.compartments, "haneul") | dict.fromkeys(bora.compartments, "bora")
+    made = keyring.ensure_compartments(wanted, now)
+    keyring.erase_subject("bora", now)
+    assert keyring.compartment_keys(wanted) == {name: made[name] for name in haneul.compartments}
+    with pytest.raises(UnknownKeyError):
+        keyring.compartment_keys(wanted | {"0" * 32: "haneul"})
+
+
+def test_of_many_subjects_none_gets_keys_if_one_was_erased(
+    keyring: Keyring, databases: Databases, now: datetime
+) -> None:
+    keyring.ensure_subject("haneul", now)
+    keyring.erase_subject("bora", now)
+    with pytest.raises(ErasedError):
+        keyring.ensure_subjects(["haneul", "bora", "chorok"], now)
+    assert count(databases, SubjectKey) == count(databases, AuditKey) == 1
+    keyring.ensure_subjects(["chorok", "haneul", "chorok"], now)
+    assert count(databases, SubjectKey) == count(databases, AuditKey) == 2
+
+
 @pytest.mark.parametrize("model", [SubjectKey, AuditKey])
 def test_wrapped_keys_exchanged_between_subjects_are_refused(
     haneul: Citizen,

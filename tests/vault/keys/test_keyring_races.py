@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from threading import Barrier
 from typing import TypeVar
@@ -15,6 +16,7 @@ from vault.errors import ErasedError, KeyringExistsError, UnknownKeyError
 from vault.keys.keyring import Keyring
 from vault.keys.local import LocalProvider
 from vault.keys.models import CompartmentKey, ConsentShare, EpochKey, IndexRoot, SubjectKey
+from vault.seal import SealingKey
 
 WORKERS = 4
 T = TypeVar("T")
@@ -75,6 +77,48 @@ def test_everyone_gets_the_same_keys(
     with databases.keyring.read() as session:
         share = session.exec(select(ConsentShare)).one()
     assert keyring.open_share(share) == answers[0][1]
+
+
+@pytest.mark.parametrize("round_number", range(3))
+def test_two_importers_in_any_order_get_the_same_keys(
+    databases: Databases, keyring: Keyring, provider: LocalProvider, now: datetime, round_number: int
+) -> None:
+    """Each asks for the same compartments of many subjects, every second one from the other end."""
+    subjects = [f"subject-{number}" for number in range(30)]
+    keyring.ensure_subjects(subjects, now)
+    names = {keyring.compartment_id(subject, "seoul-hospital", "bill"): subject for subject in subjects}
+
+    def make(mine: Keyring, number: int) -> dict[str, SealingKey]:
+        order = sorted(names.items(), reverse=number % 2 == 1)
+        return mine.ensure_compartments(dict(order), now)
+
+    first, *others = race(databases, provider, make)
+    assert first.keys() == names.keys()
+    assert others == [first] * (WORKERS - 1)
+    assert keyring.compartment_keys(names) == first
+
+
+@pytest.mark.parametrize("round_number", range(5))
+def test_no_key_of_a_batch_outlives_an_erasure(
+    databases: Databases, keyring: Keyring, provider: LocalProvider, now: datetime, round_number: int
+) -> None:
+    keyring.ensure_subjects(["haneul", "bora"], now)
+    wanted = {
+        keyring.compartment_id(subject, f"holder-{number}", "type"): subject
+        for subject in ("haneul", "bora")
+        for number in range(8)
+    }
+
+    def work(mine: Keyring, number: int) -> None:
+        if number == 0:
+            mine.erase_subject("haneul", now)
+            return
+        with suppress(ErasedError):
+            mine.ensure_compartments(wanted, now)
+
+    race(databases, provider, work)
+    with databases.keyring.read() as session:
+        assert {row.subject_id for row in session.exec(select(CompartmentKey))} <= {"bora"}
 
 
 @pytest.mark.parametrize("round_number", range(5))

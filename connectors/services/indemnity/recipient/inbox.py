@@ -66,8 +66,10 @@ class Inbox:
     def sort(self) -> None:
         """Give each new event its work: a pull for something new, a person's look for a review.
 
-        An event whose case is not here yet waits for it: the broker may be faster than the person's browser.
+        Events of one consent that came together need one pull, which begins after all of them. An event
+        whose case is not here yet waits for it: the broker may be faster than the person's browser.
         """
+        served: set[str] = set()
         with self._database.transaction() as connection:
             for event in connection.execute("SELECT * FROM event WHERE is_done = 0").fetchall():
                 if event["event_type"] == RECORD_AVAILABLE:
@@ -77,7 +79,11 @@ class Inbox:
                     ).fetchone()
                     if standing is None:
                         continue
-                    add_pull(connection, standing["case_id"], event["grant_id"], event_id=event["event_id"])
+                    if event["grant_id"] not in served:
+                        served.add(event["grant_id"])
+                        add_pull(
+                            connection, standing["case_id"], event["grant_id"], event_id=event["event_id"]
+                        )
                 else:
                     waits = connection.execute(
                         "UPDATE claim_case SET review = ? WHERE delivery_id = ? AND state IN (?, ?)",
