@@ -25,8 +25,9 @@ PATIENCE: Final = 30
 
 
 def bill(number: str, day: str = "2026-12-02", institution: str = "11100079") -> Arrival:
-    data = Catalogue.load().get(BILL).example | {"bill_no": number, "period": {"from": day, "to": day}}
-    data = data | {"institution": data["institution"] | {"hira_code": institution}}
+    data: dict[str, Any] = dict(Catalogue.load().get(BILL).example)
+    data |= {"bill_no": number, "period": {"from": day, "to": day}}
+    data["institution"] = data["institution"] | {"hira_code": institution}
     return Arrival(BILL, number, data)
 
 

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.faults.site import Site, prepared
 from tests.lane.proofs import proof
 
 MANY = 20
+_A_MOMENT = 0.1
 _LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 
 
@@ -31,6 +33,17 @@ def test_a_client_that_hangs_up_and_asks_again(databases: Databases, tmp_path: P
         assert set(told) == set(digests) == set(site.delivered(grant_id).values())
         # Whoever hung up had been delivered to, or had not been heard; never twice.
         assert set(told.values()) <= {1, 2}
+
+
+def test_a_client_that_dies_amid_its_body_is_no_error_of_ours(
+    sqlite_databases: Databases, tmp_path: Path
+) -> None:
+    with prepared(sqlite_databases, tmp_path, workers=1) as site:
+        with site.serving():
+            for _ in range(MANY):
+                die_amid_body(site)
+            assert httpx.get(f"{site.issuer}/readyz", timeout=30).is_success
+        assert "ClientDisconnect" not in (tmp_path / "server.log").read_text()
 
 
 def headers_of(site: Site, grant_id: str, key: str) -> dict[str, str]:
@@ -55,3 +68,14 @@ def hang_up(site: Site, grant_id: str, key: str) -> None:
     with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
         connection.sendall(request.encode())
+
+
+def die_amid_body(site: Site) -> None:
+    """Send half of a form, and reset the connection once the server is waiting for the rest."""
+    address = urlsplit(site.issuer)
+    lines = ["Content-Type: application/x-www-form-urlencoded", "Content-Length: 100"]
+    request = "\r\n".join(["POST /token HTTP/1.1", f"Host: {address.netloc}", *lines, "", "grant_type="])
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
+        connection.sendall(request.encode())
+        time.sleep(_A_MOMENT)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,7 +97,7 @@ def plan(directory: Path, database_url: str) -> DemoPlan:
     )
 
 
-def write(path: Path, lines: list[Bill | str]) -> Path:
+def write(path: Path, lines: Sequence[Bill | str]) -> Path:
     written = (one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in lines)
     path.write_text("".join(f"{line}\n" for line in written), encoding="utf-8")
     return path

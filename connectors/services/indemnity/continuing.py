@@ -2,14 +2,14 @@
 
 Each visit and stay is settled once. Care that was settled is opened again when a paper joins it (drugs that
 were fetched later) or has been corrected: a visit is computed anew as a whole, and what was paid for it
-already is taken off; where that changes no line, nothing is claimed. A stay, care with special sessions, and
-a result below what was paid go to a person: the rules do not say how to take back what such care has used
-of the year.
+already is taken off; where that changes no line, nothing is claimed. To a person go a stay, care with special
+sessions, a result below what was paid, and a paper that has left the visit that it was settled in: the rules
+do not say how to take back what such care has used of the year. So does what a person has decided.
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 import rfc8785
@@ -34,10 +34,15 @@ class Records:
 
 @dataclass(frozen=True)
 class Settled:
-    """One paper as it was settled: the digest of what was read of it, and the lines that it got."""
+    """One paper as it was settled: the digest of what was read of it, and the lines that it got.
+
+    `together`: every paper of its care. `is_with_person`: a person decides on it, and not the rules again.
+    """
 
     digest: str
     lines: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    together: tuple[Key, ...] = ()
+    is_with_person: bool = False
 
     @property
     def paid(self) -> int:
@@ -81,19 +86,27 @@ class _Drawer:
 
     def __init__(self, policy: Mapping[str, Any], records: Records, rules: Rules) -> None:
         self.policy, self.rules, self._records = policy, rules, records
-        self._is_policy_readable = _is_readable(policy)  # what waited for a policy is new once there is one
+        self.is_policy_readable = _is_readable(policy)
         self.bills = [(_key(Bill, raw), raw) for raw in records.bills]
         self.drugs = [(_key(PharmacyBill, raw), raw) for raw in records.pharmacy_bills]
-        self.details = [
-            ((str(raw.get("institution", {}).get("hira_code")), str(raw.get("bill_no"))), raw)
-            for raw in records.details
-        ]
+        self.details = [(_key_of_detail(raw), raw) for raw in records.details]
 
-    def digest(self, key: Key) -> str:
-        """SHA-256 over everything that was delivered of a paper, its detailed bill too."""
+    def digest(self, key: Key, care: "_Care", *, is_policy_readable: bool | None = None) -> str:
+        """SHA-256 over everything that was delivered of a paper, its detailed bill too, and where it belongs.
+
+        What waited for a policy is new once there is one.
+        """
         kinds = (self.bills, self.drugs, self.details)
         known = [sorted(rfc8785.dumps(dict(raw)).hex() for at, raw in kind if at == key) for kind in kinds]
-        return hashlib.sha256(rfc8785.dumps([self._is_policy_readable, *known])).hexdigest()
+        is_readable = self.is_policy_readable if is_policy_readable is None else is_policy_readable
+        return hashlib.sha256(rfc8785.dumps([is_readable, care.is_within_stay, *known])).hexdigest()
+
+    def is_settled(self, key: Key, care: "_Care", known: Settled | None) -> bool:
+        """Whether nothing about a paper is new. A policy that is missing now undoes nothing."""
+        return known is not None and known.digest in {
+            self.digest(key, care),
+            self.digest(key, care, is_policy_readable=True),
+        }
 
     def only(self, keys: Sequence[Key]) -> Records:
         """The records of some papers. Prescriptions only tell where drugs come from: all of them."""
@@ -117,7 +130,7 @@ def continue_claim(policy: Mapping[str, Any], records: Records, earlier: Earlier
     """The claim for what is new in `records` since `earlier`; nothing new gives a claim without lines."""
     rules = Rules.load()
     drawer = _Drawer(policy, records, rules)
-    used = _year_so_far(policy, earlier)
+    used = _year_so_far(policy, earlier) if drawer.is_policy_readable else None
     lines: list[ClaimLine] = []
     reasons: list[Reason] = []
     settled: dict[Key, Settled] = {}
@@ -129,12 +142,12 @@ def continue_claim(policy: Mapping[str, Any], records: Records, earlier: Earlier
         is_whole = claim is not None and claim.payable >= paid_before
         if claim is None or not is_whole:
             reasons.append(_for_a_person(rules, care, is_known=bool(known)))
-            settled |= {
-                key: Settled(drawer.digest(key), earlier.papers[key].lines if key in earlier.papers else ())
-                for key in care.keys
-            }
+            settled |= {key: _left_to_a_person(drawer, care, key, earlier) for key in care.keys}
             continue
-        after = {key: Settled(drawer.digest(key), _lines_of(claim, key, care)) for key in care.keys}
+        after = {
+            key: Settled(drawer.digest(key, care), _lines_of(claim, key, care), care.keys)
+            for key in care.keys
+        }
         if not claim.reasons and _is_as_before(after, earlier):
             settled |= after  # such as a detailed bill that came later and changes nothing
             continue
@@ -154,6 +167,12 @@ def _is_as_before(after: Mapping[Key, Settled], earlier: Earlier) -> bool:
     return all(key in earlier.papers and earlier.papers[key].lines == one.lines for key, one in after.items())
 
 
+def _left_to_a_person(drawer: _Drawer, care: _Care, key: Key, earlier: Earlier) -> Settled:
+    """A paper that a person decides on from now on; what was paid for it stays."""
+    known = earlier.papers.get(key, Settled("", together=care.keys))
+    return replace(known, digest=drawer.digest(key, care), is_with_person=True)
+
+
 def _is_readable(policy: Mapping[str, Any]) -> bool:
     try:
         Policy.of(policy)
@@ -163,12 +182,13 @@ def _is_readable(policy: Mapping[str, Any]) -> bool:
 
 
 def _year_so_far(policy: Mapping[str, Any], earlier: Earlier) -> Mapping[str, Any] | None:
-    """What the policy year has used: as our last claim left it if that was in the same year, else as told."""
-    told = policy.get("ytd_used")
-    if earlier.used is None or not isinstance(told, Mapping):
-        return told if isinstance(told, Mapping) else None
-    is_same_year = earlier.used.get("year_from") == told.get("year_from")
-    return earlier.used if is_same_year else told
+    """What the policy year has used: as our last claim left it, unless a later year has begun since.
+
+    A policy that tells of a year before that is out of date: its own figures would begin that year anew.
+    """
+    told: Mapping[str, Any] = policy["ytd_used"]
+    is_new_year = earlier.used is None or told["year_from"] > earlier.used["year_from"]
+    return told if is_new_year else earlier.used
 
 
 def _fresh(drawer: _Drawer, records: Records, rules: Rules, earlier: Earlier) -> Iterator[_Care]:
@@ -187,9 +207,7 @@ def _fresh(drawer: _Drawer, records: Records, rules: Rules, earlier: Earlier) ->
     unreadable = [key for key, _ in (*drawer.bills, *drawer.drugs) if key[0] == _UNREADABLE]
     found += [_Care((key,)) for key in dict.fromkeys(unreadable)]
     for care in found:
-        known = [earlier.papers.get(key) for key in care.keys]
-        digests = [drawer.digest(key) for key in care.keys]
-        if any(one is None or one.digest != digest for one, digest in zip(known, digests, strict=True)):
+        if not all(drawer.is_settled(key, care, earlier.papers.get(key)) for key in care.keys):
             yield care
 
 
@@ -197,7 +215,7 @@ def _computed(
     drawer: _Drawer, care: _Care, known: Sequence[Settled], used: Mapping[str, Any] | None
 ) -> Claim | None:
     """The care's claim in the year as it stands; None if a person must decide."""
-    if care.is_within_stay or (known and not care.is_visit):
+    if care.is_within_stay or any(_is_beyond_the_rules(one, care) for one in known):
         return None
     start = _given_back(used, known, drawer.rules)
     if start is None and known:
@@ -210,6 +228,11 @@ def _computed(
         prescriptions=records.prescriptions,
         pharmacy_bills=records.pharmacy_bills,
     )
+
+
+def _is_beyond_the_rules(known: Settled, care: _Care) -> bool:
+    """Whether a settled paper cannot be computed anew with what its care is now."""
+    return known.is_with_person or not care.is_visit or not set(known.together) <= set(care.keys)
 
 
 def _given_back(
@@ -234,13 +257,9 @@ def _given_back(
 
 
 def _lines_of(claim: Claim, key: Key, care: _Care) -> tuple[Mapping[str, Any], ...]:
-    """The lines of one paper of a care; those that name none of its papers go to the first."""
-    numbers = {number for _, number in care.keys}
-    return tuple(
-        asdict(line)
-        for line in claim.lines
-        if line.bill_no == key[1] or (line.bill_no not in numbers and key == care.keys[0])
-    )
+    """The lines of one paper of a care. A line names no institution: of two with one number, the first's."""
+    owners = {number: (institution, number) for institution, number in reversed(care.keys)}
+    return tuple(asdict(line) for line in claim.lines if owners.get(line.bill_no, care.keys[0]) == key)
 
 
 def _for_a_person(rules: Rules, care: _Care, *, is_known: bool) -> Reason:
@@ -254,3 +273,9 @@ def _key(model: type[Bill] | type[PharmacyBill], raw: Mapping[str, Any]) -> Key:
         return key_of(model.of(raw))
     except MissingDataError:
         return _UNREADABLE, hashlib.sha256(rfc8785.dumps(dict(raw))).hexdigest()
+
+
+def _key_of_detail(raw: Mapping[str, Any]) -> Key:
+    """The bill that a detailed bill is for, whether or not the rest of it can be read."""
+    place = raw.get("institution")
+    return str(place.get("hira_code") if isinstance(place, Mapping) else None), str(raw.get("bill_no"))

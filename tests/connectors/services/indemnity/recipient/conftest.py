@@ -19,9 +19,12 @@ from broker.installation import open_installation
 from broker.settings import load_settings
 from connectors.http import Answer, OutboundClient
 from connectors.services.indemnity.recipient.app import create_insurer
+from connectors.services.indemnity.recipient.book import Book
 from connectors.services.indemnity.recipient.broker_client import BrokerClient
 from connectors.services.indemnity.recipient.configuration import Configuration, load_configuration
+from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.desk import Desk
+from connectors.services.indemnity.recipient.inbox import Inbox
 from connectors.services.indemnity.recipient.store import Case, Store
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -139,7 +142,9 @@ def set_up(
     configuration = replace(
         load_configuration(broker.demo.insurer_config), store=folder / "insurer.db", acknowledge=acknowledge
     )
-    store, wire = Store(configuration.store), Wire(broker.http)
-    desk = Desk(configuration, store, BrokerClient(configuration, wire), lambda: NOW)
-    http = TestClient(create_insurer(configuration, store, desk), follow_redirects=False)
+    database, wire = InsurerDatabase(configuration.store), Wire(broker.http)
+    store = Store(database)
+    desk = Desk(configuration, store, Book(database), BrokerClient(configuration, wire), lambda: NOW)
+    inbox = Inbox(configuration, wire, database)
+    http = TestClient(create_insurer(configuration, store, desk, inbox), follow_redirects=False)
     return Insurer(configuration, store, desk, wire, http, broker.http, broker.demo.password)
