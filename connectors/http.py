@@ -206,6 +206,6 @@ def is_public(address: _Address) -> bool:
 def _resolve(host: str, port: int) -> list[_Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):  # a label that is empty or too long is no name
         raise UnreachableError(host) from None
     return [ipaddress.ip_address(str(place[0]).partition("%")[0]) for *_, place in found]

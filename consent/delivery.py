@@ -20,6 +20,7 @@ from vault.schema import random_id
 from vault.seal import context_of, open_sealed, seal
 
 ANSWERS_REVIEW_OF: Final = "answers_review_of"
+_MOST_DECISIONS: Final = 20  # on one delivery: a review does not go on for ever
 """In the detail of `decision.received`: the decision that the citizen wanted reviewed."""
 
 
@@ -72,6 +73,8 @@ def receive_decision(  # noqa: PLR0913 - who says what about which delivery, and
             return DecisionReceipt(decision.decision_id, is_repeated=True)
     standing = known[-1] if known else None
     if standing is not None and not _is_under_review(keyring, standing):
+        raise AlreadyDecidedError
+    if len(known) >= _MOST_DECISIONS:
         raise AlreadyDecidedError
     decision = _add_decision(
         work, keyring, delivery, number=len(known) + 1, body=(canonical, digest), now=now

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from consent.disclosure import matches
-from consent.models import Consent, ConsentCompartment, ConsentVersion
+from consent.models import Consent, ConsentCompartment, ConsentVersion, Delivery
 from consent.outbox import DutyKind, owe
 from consent.terms import Terms
-from consent.versions import open_terms
+from consent.versions import open_terms_with
 from consent.vocabulary import ConsentState
+from vault.errors import TamperedError
 from vault.keys.keyring import Keyring
 from vault.record_types.catalogue import Catalogue
 
@@ -55,7 +56,17 @@ def announce(
 def _covering(
     session: Session, keyring: Keyring, by_compartment: Mapping[str, list[News]], now: datetime
 ) -> Iterator[tuple[str, Terms, list[News]]]:
-    """Each periodic consent that opens one of the compartments, with what has arrived in them."""
+    """Each periodic consent that opens one of the compartments, with what has arrived in them.
+
+    One with no place left is left out: its recipient could not pull. So is one whose terms were tampered
+    with: a pull puts that on record, and other people's records must not wait for it.
+    """
+    taken = (
+        select(func.count())
+        .select_from(Delivery)
+        .where(col(Delivery.version_id) == col(ConsentVersion.version_id))
+        .scalar_subquery()
+    )
     rows = session.exec(
         select(Consent, ConsentVersion, ConsentCompartment.compartment_id)
         .join(ConsentVersion, col(ConsentVersion.grant_id) == col(Consent.grant_id))
@@ -65,6 +76,7 @@ def _covering(
             col(Consent.state).in_((ConsentState.GIVEN, ConsentState.PAUSED)),
             col(Consent.valid_until) > now,
             col(ConsentVersion.number) == col(Consent.version_number),
+            taken < col(Consent.max_pulls),
         )
     )
     opened: dict[str, list[str]] = defaultdict(list)
@@ -72,15 +84,18 @@ def _covering(
     for consent, version, compartment_id in rows:
         versions[consent.grant_id] = (consent.subject_id, version)
         opened[consent.grant_id].append(compartment_id)
+    audit_keys = keyring.audit_keys(subject_id for subject_id, _ in versions.values())
     for grant_id in sorted(versions):
         subject_id, version = versions[grant_id]
-        terms = open_terms(keyring, subject_id, version)
+        try:
+            terms = open_terms_with(audit_keys[subject_id], version.version_id, version.terms_sealed)
+        except TamperedError:
+            continue
         if terms.access.cycle is not None:
             yield grant_id, terms, [one for place in opened[grant_id] for one in by_compartment[place]]
 
 
 def _covers(terms: Terms, catalogue: Catalogue, news: News) -> bool:
     item = terms.item(news.record_type)
-    if item is None:
-        return False
-    return matches(item, catalogue.get(news.record_type), news.data, terms.data_period)
+    record_type = catalogue.get(news.record_type)
+    return item is not None and matches(item, record_type, news.data, terms.data_period)

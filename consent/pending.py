@@ -132,9 +132,13 @@ def pending_records(session: Session, keyring: Keyring) -> list[PendingView]:
 
 
 def let_go(session: Session, keyring: Keyring, arrived: Sequence[NewPending]) -> None:
-    """Take away what was kept apart of records that have arrived without a doubt since."""
+    """Take away what waits of records that have arrived without a doubt since. What was decided stays so."""
     names = [_name_index(keyring, one) for one in arrived]
-    session.execute(delete(PendingRecord).where(col(PendingRecord.name_index).in_(names)))
+    session.execute(
+        delete(PendingRecord).where(
+            col(PendingRecord.name_index).in_(names), col(PendingRecord.state) == PendingState.WAITING
+        )
+    )
 
 
 def forget(session: Session, subject_id: str) -> int:

@@ -76,13 +76,14 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Disclosed:
-    """When a record version was last delivered under this consent, and whether that was ever acknowledged."""
+    """How often a record version was delivered under this consent, when last, and whether with an answer."""
 
+    times: int
     last_at: datetime | None
     is_acknowledged: bool
 
 
-NEVER_DISCLOSED: Final = Disclosed(last_at=None, is_acknowledged=False)
+NEVER_DISCLOSED: Final = Disclosed(times=0, last_at=None, is_acknowledged=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,13 @@ def decide(terms: Terms, facts: ConsentFacts, request: PullRequest, now: datetim
 def is_news(disclosed: Disclosed, redelivery_window: timedelta, now: datetime) -> bool:
     """Whether a record version still has to reach the recipient.
 
-    What was delivered and never acknowledged is lost once its key answers no more: it counts as new again.
+    What was delivered and never acknowledged may be lost once its key answers no more: it counts as new
+    again, once. A recipient that never acknowledges gets no shorter cycle by it.
     """
     if disclosed.last_at is None:
         return True
-    return not disclosed.is_acknowledged and now >= disclosed.last_at + redelivery_window
+    may_be_lost = disclosed.times == 1 and not disclosed.is_acknowledged
+    return may_be_lost and now >= disclosed.last_at + redelivery_window
 
 
 def access_refused(facts: ConsentFacts, now: datetime) -> Reason | None:

@@ -125,6 +125,7 @@ def _pending(record: SourceRecord, holder_id: str, origin: str) -> NewPending:
         identity=_identity(record.person),
         place=f"{origin}: {record.place}",
         data=record.data,
+        as_of=record.as_of,
     )
 
 

@@ -146,16 +146,17 @@ def _sorted_out(
     """Records of a batch, and those that contradict another line: which is right, only the holder knows."""
     records, at_odds = divide(line for line in batch if isinstance(line, SourceRecord))
     for record in at_odds:
-        _is_contradicted(said_before, record)  # so that a later line is compared with it
+        _is_contradicted(said_before, record, is_at_odds=True)  # and so is every later line of its name
     certain: list[SourceRecord] = []
     for record in records:
         (at_odds if _is_contradicted(said_before, record) else certain).append(record)
     return certain, at_odds
 
 
-def _is_contradicted(said_before: SaidBefore, record: SourceRecord) -> bool:
+def _is_contradicted(said_before: SaidBefore, record: SourceRecord, *, is_at_odds: bool = False) -> bool:
     content = orjson.dumps(record.data, option=orjson.OPT_SORT_KEYS)
-    return said_before.is_contradicted((record.person.number, record.natural_key), content)
+    name = (record.person.number, record.natural_key)
+    return said_before.is_contradicted(name, content, is_at_odds=is_at_odds)
 
 
 def _batches(lines: Iterator[SourceRecord | SourceFault]) -> Iterator[list[SourceRecord | SourceFault]]:

@@ -15,8 +15,10 @@ _KEY_BYTES: Final = 32
 _DIGEST_BYTES: Final = 16
 _CACHE_KIB: Final = 2048
 _FIRST_SAID: Final = """
-    INSERT INTO said (name, content) VALUES (?, ?)
-    ON CONFLICT (name) DO UPDATE SET name = name RETURNING content
+    INSERT INTO said (name, content, is_at_odds) VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET is_at_odds = is_at_odds OR excluded.is_at_odds
+        OR content <> excluded.content
+    RETURNING is_at_odds
 """
 
 
@@ -28,7 +30,10 @@ class SaidBefore:
         self._rows = sqlite3.connect("", isolation_level=None)
         self._rows.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._rows.execute("PRAGMA journal_mode = OFF")
-        self._rows.execute("CREATE TABLE said (name BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID")
+        self._rows.execute(
+            "CREATE TABLE said (name BLOB PRIMARY KEY, content BLOB NOT NULL, is_at_odds INTEGER NOT NULL)"
+            " WITHOUT ROWID"
+        )
         self._rows.execute("BEGIN")
 
     def __enter__(self) -> Self:
@@ -39,13 +44,16 @@ class SaidBefore:
     ) -> None:
         self._rows.close()
 
-    def is_contradicted(self, name: Sequence[str], content: bytes) -> bool:
-        """Whether a record of this name was there before with another content; if not, it is there now."""
+    def is_contradicted(self, name: Sequence[str], content: bytes, *, is_at_odds: bool = False) -> bool:
+        """Whether records of this name contradict each other so far: once they do, every further one does.
+
+        `is_at_odds`: the caller knows that they do.
+        """
         said = self._digest(content)
         parts = (part.encode() for part in name)
         named = self._digest(b"".join(len(part).to_bytes(4) + part for part in parts))
-        ((first,),) = self._rows.execute(_FIRST_SAID, (named, said)).fetchall()
-        return bool(first != said)
+        ((is_contradicted,),) = self._rows.execute(_FIRST_SAID, (named, said, is_at_odds)).fetchall()
+        return bool(is_contradicted)
 
     def _digest(self, content: bytes) -> bytes:
         return hashlib.blake2b(content, key=self._key, digest_size=_DIGEST_BYTES).digest()

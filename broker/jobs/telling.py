@@ -23,7 +23,19 @@ from connectors.http import Limits, OutboundClient
 from consent.evidence import record_consent_event
 from consent.lifecycle import lock
 from consent.models import Consent, Decision, Duty
-from consent.outbox import DutyKind, bury, postpone, settle, take_due, wait_for_hurry
+from consent.outbox import (
+    HELD_BACK,
+    DutyKind,
+    bury,
+    find_pushed,
+    held_back_until,
+    hold_back_client,
+    postpone,
+    release_client,
+    settle,
+    take_pushed,
+    wait_for_hurry,
+)
 from consent.vocabulary import ConsentState, EventType
 
 _log: Final = logging.getLogger(__name__)
@@ -31,10 +43,10 @@ _log: Final = logging.getLogger(__name__)
 _LIMITS: Final = Limits(
     connect_seconds=3, read_seconds=5, total_seconds=10, response_bytes=64 * 1024, attempts=1
 )
+_LEASE: Final = timedelta(seconds=15)  # longer than any push
 _TAKEN: Final = range(200, 300)
 NOT_TAKEN: Final = "answered_{status}"
 SUSPENDED: Final = "recipient_suspended"
-HELD_BACK: Final = "held_back"
 NO_ENDPOINT: Final = "no_events_endpoint"
 
 
@@ -52,64 +64,72 @@ def tell_due(
 ) -> int:
     """Push every event that is due; answers how many were taken.
 
-    A recipient that fails is asked nothing more in this round: what it is owed waits its turn.
+    When one is not taken, whatever else its client is owed waits as long: one that is away costs everybody
+    else no more than one try, later each time.
     """
     told = 0
-    failed: set[str] = set()
     is_demo = installation.settings.server.profile == "demo"
     with OutboundClient(_LIMITS, allow_loopback=is_demo) as http:
         while not should_stop():
-            with transaction(installation.data) as work:
-                duty = take_due(work.session, now, is_pushed=True)
-                if duty is None:
-                    return told
-                letter = _lease(installation, work, duty, failed, now)
-            if letter is None:
-                continue
-            fault = _push(installation, http, letter)
-            if fault is None:
-                told += 1
-            else:
-                failed.add(letter.event.client_id)
-            _close(installation, letter, fault)
+            with installation.data.read() as session:
+                found = find_pushed(session, now)
+            if found is None:
+                break
+            letter = _lease(installation, found, now)
+            if letter is not None:
+                fault = _push(installation, http, letter)
+                _close(installation, letter, fault)
+                told += fault is None
     return told
 
 
-def _lease(
-    installation: Installation, work: Transaction, duty: Duty, failed: set[str], now: datetime
-) -> _Letter | None:
-    """The letter of a duty, put off until its next try; None if there is nothing to send now."""
-    event = _event_of(work.session, duty)
-    if event is None:
-        settle(duty, now)
-        return None
-    consent = work.session.get_one(Consent, event.grant_id)
-    if duty.kind == DutyKind.TELL_RECIPIENT:
-        if consent.state == ConsentState.PAUSED and now < consent.valid_until:
-            wait_for_hurry(duty, now, longest=_longest_wait(installation))
+def _lease(installation: Installation, found: Duty, now: datetime) -> _Letter | None:
+    """The letter of a duty, out of others' hands until it must have been answered; None: nothing to send now.
+
+    The consent is locked before its duty: pausing, resuming and withdrawing come in that order too.
+    """
+    with transaction(installation.data) as work:
+        event = _event_of(work.session, found)
+        consent = None if event is None else lock(work, event.grant_id)
+        duty = take_pushed(work.session, found.duty_id, now)
+        if duty is None:
+            return None  # another worker has it
+        if event is None or consent is None:
+            settle(duty, now)
             return None
-        if consent.state != ConsentState.GIVEN or now >= consent.valid_until:
-            settle(duty, now)  # it could not pull any more
+        if duty.kind == DutyKind.TELL_RECIPIENT and not _is_time(installation, duty, consent, now):
             return None
-        if now < consent.valid_from:
-            duty.due_at = consent.valid_from
+        client = show(work.session, event.client_id)
+        if client.events_endpoint is None:
+            duty.fault = NO_ENDPOINT
+            if duty.kind == DutyKind.ASK_REVIEW:
+                _give_up(installation, work, duty, consent, now)  # somebody must tell it in another way
+            else:
+                settle(duty, now)  # it wants no events: it asks in its cycle
             return None
-    endpoint = show(work.session, event.client_id).events_endpoint
-    if endpoint is None:
-        duty.fault = NO_ENDPOINT
-        if duty.kind == DutyKind.ASK_REVIEW:
-            _give_up(installation, work, duty, consent.grant_id, now)  # somebody must tell it in another way
-        else:
-            settle(duty, now)  # it wants no events: it asks in its cycle
-        return None
-    is_held_back = event.client_id in failed
-    is_active = find_active(work.session, event.client_id) is not None
-    if is_held_back or not is_active:
-        duty.fault = HELD_BACK if is_held_back else SUSPENDED
-        _put_off(installation, work, duty, event.grant_id, now)
-        return None
-    postpone(duty, now, longest=_longest_wait(installation))
-    return _Letter(duty.duty_id, endpoint, event)
+        if find_active(work.session, event.client_id) is None:
+            _fail(installation, work, duty, consent, SUSPENDED)
+            return None
+        held_back = held_back_until(work.session, event.client_id, now)
+        if held_back is not None:
+            duty.due_at, duty.fault = held_back, HELD_BACK
+            return None
+        duty.due_at, duty.fault = installation.clock() + _LEASE, None
+        return _Letter(duty.duty_id, client.events_endpoint, event)
+
+
+def _is_time(installation: Installation, duty: Duty, consent: Consent, now: datetime) -> bool:
+    """Whether a pull would be allowed now; if not, the duty waits until it is, or is settled."""
+    if consent.state == ConsentState.PAUSED and now < consent.valid_until:
+        wait_for_hurry(duty, now, longest=_longest_wait(installation))
+        return False
+    if consent.state != ConsentState.GIVEN or now >= consent.valid_until:
+        settle(duty, now)  # it could not pull any more
+        return False
+    if now < consent.valid_from:
+        duty.due_at = duty.created_at = consent.valid_from
+        return False
+    return True
 
 
 def _event_of(session: Session, duty: Duty) -> SecurityEvent | None:
@@ -148,44 +168,41 @@ def _close(installation: Installation, letter: _Letter, fault: str | None) -> No
     """Settle what was taken; note why the rest was not, and give it up when its time is over."""
     now = installation.clock()
     with transaction(installation.data) as work:
-        duty = work.session.get_one(Duty, letter.duty_id, with_for_update=True)
         consent = lock(work, letter.event.grant_id)
+        duty = work.session.get_one(Duty, letter.duty_id, with_for_update=True, populate_existing=True)
         if duty.done_at is not None:
             return  # another worker, which took it over after the lease, was told yes first
-        if fault is None:
-            settle(duty, now)
-            detail = {"event": letter.event.event_type, "event_id": letter.event.event_id}
-            record_consent_event(
-                work, installation.keyring, consent, EventType.RECIPIENT_TOLD, detail=detail, now=now
-            )
+        if fault is not None:
+            _log.warning("event not taken", extra={"duty": letter.duty_id, "fault": fault})
+            _fail(installation, work, duty, consent, fault)
             return
-        duty.fault = fault
-        _log.warning("event not taken", extra={"duty": letter.duty_id, "fault": fault})
-        _give_up_if_late(installation, work, duty, consent.grant_id, now)
+        settle(duty, now)
+        release_client(work.session, consent.client_id, now)
+        detail = {"event": letter.event.event_type, "event_id": letter.event.event_id}
+        record_consent_event(
+            work, installation.keyring, consent, EventType.RECIPIENT_TOLD, detail=detail, now=now
+        )
 
 
-def _longest_wait(installation: Installation) -> timedelta:
-    return timedelta(seconds=installation.settings.events.longest_wait_seconds)
-
-
-def _put_off(installation: Installation, work: Transaction, duty: Duty, grant_id: str, now: datetime) -> None:
-    """Later, without a try; but not for ever."""
+def _fail(installation: Installation, work: Transaction, duty: Duty, consent: Consent, fault: str) -> None:
+    """Later, and everything else of its client with it; but not for ever."""
+    now = installation.clock()
+    duty.fault = fault
     postpone(duty, now, longest=_longest_wait(installation))
-    _give_up_if_late(installation, work, duty, grant_id, now)
+    if now >= duty.created_at + timedelta(days=installation.settings.events.give_up_days):
+        _give_up(installation, work, duty, consent, now)
+    hold_back_client(work.session, consent.client_id, duty.due_at, now)
 
 
-def _give_up_if_late(
-    installation: Installation, work: Transaction, duty: Duty, grant_id: str, now: datetime
+def _give_up(
+    installation: Installation, work: Transaction, duty: Duty, consent: Consent, now: datetime
 ) -> None:
-    patience = timedelta(days=installation.settings.events.give_up_days)
-    if duty.dead_at is None and now >= duty.created_at + patience:
-        _give_up(installation, work, duty, grant_id, now)
-
-
-def _give_up(installation: Installation, work: Transaction, duty: Duty, grant_id: str, now: datetime) -> None:
     bury(duty, now)
-    consent = lock(work, grant_id)
     detail = {"event_id": duty.duty_id, "fault": duty.fault}
     record_consent_event(
         work, installation.keyring, consent, EventType.RECIPIENT_UNREACHABLE, detail=detail, now=now
     )
+
+
+def _longest_wait(installation: Installation) -> timedelta:
+    return timedelta(seconds=installation.settings.events.longest_wait_seconds)

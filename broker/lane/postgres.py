@@ -47,19 +47,20 @@ _FIND: Final = f"""
 SELECT a.place, {KNOWN_COLUMNS},
        d.delivery_id, d.request_digest, d.payload_digest, d.nonce_sealed, d.as_of,
        r.record_id, r.version, r.compartment_id, r.holder_id, r.record_type, r.schema_revision,
-       r.ciphertext, r.ciphertext_digest, r.disclosed_at, r.is_acknowledged
+       r.ciphertext, r.ciphertext_digest, r.disclosed_times, r.disclosed_at, r.is_acknowledged
 FROM unnest($1::bytea[], $2::bytea[], $3::int[]) AS a (token_hash, key_digest, place)
 JOIN token t ON t.token_hash = a.token_hash
 {CONSENT_JOINS}
 LEFT JOIN delivery d ON d.version_id = t.version_id AND d.key_digest = a.key_digest
 LEFT JOIN LATERAL (
     SELECT s.record_id, w.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
-           w.ciphertext, w.ciphertext_digest, e.disclosed_at, e.is_acknowledged
+           w.ciphertext, w.ciphertext_digest, e.disclosed_times, e.disclosed_at, e.is_acknowledged
     FROM consent_compartment m
     JOIN record s ON s.compartment_id = m.compartment_id
     JOIN record_version w ON w.record_id = s.record_id AND w.version = s.current_version
     LEFT JOIN LATERAL (
-        SELECT max(x.as_of) AS disclosed_at, bool_or(x.acknowledged_at IS NOT NULL) AS is_acknowledged
+        SELECT count(*) AS disclosed_times, max(x.as_of) AS disclosed_at,
+               bool_or(x.acknowledged_at IS NOT NULL) AS is_acknowledged
         FROM delivery x
         JOIN delivery_record y ON y.delivery_id = x.delivery_id
         WHERE p.places_taken > 0 AND x.version_id = t.version_id
@@ -68,7 +69,7 @@ LEFT JOIN LATERAL (
     WHERE m.version_id = t.version_id AND d.delivery_id IS NULL AND c.state = 'GIVEN'
     UNION ALL
     SELECT s.record_id, w.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
-           w.ciphertext, w.ciphertext_digest, NULL::bigint, NULL::boolean
+           w.ciphertext, w.ciphertext_digest, NULL::bigint, NULL::bigint, NULL::boolean
     FROM delivery_record q
     JOIN record s ON s.record_id = q.record_id
     JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version

@@ -17,7 +17,7 @@ from broker.lane.pulls import (
     StoredRecord,
     StoredShare,
 )
-from consent.policy import Disclosed
+from consent.policy import NEVER_DISCLOSED, Disclosed
 from consent.vocabulary import ConsentState
 from vault.schema import from_microseconds, to_microseconds
 
@@ -160,8 +160,14 @@ def _record(row: Mapping[str, Any]) -> StoredRecord:
         schema_revision=row["schema_revision"],
         ciphertext=row["ciphertext"],
         ciphertext_digest=row["ciphertext_digest"],
-        disclosed=Disclosed(_instant(row["disclosed_at"]), bool(row["is_acknowledged"])),
+        disclosed=_disclosed(row),
     )
+
+
+def _disclosed(row: Mapping[str, Any]) -> Disclosed:
+    if not row["disclosed_times"]:
+        return NEVER_DISCLOSED
+    return Disclosed(row["disclosed_times"], _instant(row["disclosed_at"]), bool(row["is_acknowledged"]))
 
 
 def _instant(microseconds: int | None) -> datetime | None:

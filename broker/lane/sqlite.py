@@ -60,7 +60,8 @@ w.ciphertext, w.ciphertext_digest
 """
 
 _FIND_CURRENT: Final = f"""
-SELECT {_RECORD_COLUMNS}, max(x.as_of) AS disclosed_at, max(x.acknowledged_at) IS NOT NULL AS is_acknowledged
+SELECT {_RECORD_COLUMNS}, count(x.delivery_id) AS disclosed_times, max(x.as_of) AS disclosed_at,
+       max(x.acknowledged_at) IS NOT NULL AS is_acknowledged
 FROM consent_compartment m
 JOIN record s ON s.compartment_id = m.compartment_id
 JOIN record_version w ON w.record_id = s.record_id AND w.version = s.current_version
@@ -73,7 +74,7 @@ GROUP BY s.record_id
 """  # noqa: S608 - a constant of this file
 
 _FIND_PINNED: Final = f"""
-SELECT {_RECORD_COLUMNS}, NULL AS disclosed_at, NULL AS is_acknowledged
+SELECT {_RECORD_COLUMNS}, NULL AS disclosed_times, NULL AS disclosed_at, NULL AS is_acknowledged
 FROM delivery_record q
 JOIN record s ON s.record_id = q.record_id
 JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version

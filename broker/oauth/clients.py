@@ -24,6 +24,7 @@ from vault.jose import check_public_jwks
 
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,63}")
 _MAX_URI: Final = 2000
+_MAX_LABEL: Final = 63  # RFC 1035 section 2.3.4
 
 
 class ClientStatus(StrEnum):
@@ -201,6 +202,8 @@ def _address_fault(uri: str, *, is_loopback_allowed: bool) -> str | None:
         return f"at most {_MAX_URI} printable ASCII characters"
     if parts.username is not None or "#" in uri or not parts.hostname:
         return "needs a host, and neither user nor fragment"
+    if not all(0 < len(label) <= _MAX_LABEL for label in parts.hostname.rstrip(".").split(".")):
+        return "the host is not a name"
     is_loopback = parts.scheme == "http" and _is_loopback(parts.hostname)
     if parts.scheme != "https" and not (is_loopback and is_loopback_allowed):
         return "must be https"

@@ -7,7 +7,7 @@ import pytest
 from broker.cli.diagnosis import work
 from broker.db import transaction
 from broker.installation import Installation
-from consent.outbox import DutyKind, bury, owe, take_due
+from consent.outbox import DutyKind, bury, find_pushed, owe
 from tests.cli.conftest import Mydata
 from tests.installation import Clock
 
@@ -18,7 +18,7 @@ def owed(installation: Installation, clock: Clock, *, attempts: int = 0, is_dead
     with transaction(installation.data) as opened:
         owe(opened.session, DutyKind.TELL_RECIPIENT, "grant", clock())
         opened.session.flush()
-        duty = take_due(opened.session, clock(), is_pushed=True)
+        duty = find_pushed(opened.session, clock())
         assert duty is not None
         duty.attempts, duty.fault = attempts, "timed_out"
         if is_dead:

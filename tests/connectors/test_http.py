@@ -375,3 +375,9 @@ def test_tls_is_checked_against_the_name_and_not_the_address(tls_server: tuple[s
         assert client.request("GET", f"{url}/echo").status == 200
         with pytest.raises(UnreachableError):
             client.request("GET", f"{url.replace('localhost', '127.0.0.1')}/echo")
+
+
+@pytest.mark.parametrize("host", ["a..b.example", ".b.example", "x" * 70 + ".example"])
+def test_what_is_no_name_cannot_be_reached(host: str, client: OutboundClient) -> None:
+    with pytest.raises((UnreachableError, UrlRefusedError)):
+        client.request("GET", f"https://{host}/")

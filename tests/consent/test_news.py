@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import select
 
 from consent.collection import Arrival, collect
-from consent.models import Duty, SourceLink
+from consent.models import ConsentVersion, Duty, SourceLink
 from consent.outbox import DutyKind
 from tests.consent.details import BILL, POLICY, terms_with
 from tests.consent.office import Office
@@ -108,6 +108,24 @@ def test_a_paused_consent_hears_of_it_when_it_goes_on(office: Office) -> None:
     office.pause(grant_id)
     office.collect(link_id, bill("B-1"))
     assert told(office) == [grant_id]
+
+
+def test_a_consent_without_a_place_left_hears_nothing(office: Office) -> None:
+    link_id = office.link()
+    grant_id = office.agree(terms_with({**WEEKLY, "access.max_pulls": 1})).grant_id
+    office.deliver(grant_id)
+    office.collect(link_id, bill("B-1"))
+    assert told(office) == []
+
+
+def test_terms_that_were_tampered_with_hold_up_nobody_else(office: Office) -> None:
+    link_id = office.link()
+    whole, broken = (office.agree(terms_with(WEEKLY)) for _ in range(2))
+    with office.installation.data.write() as session:
+        version = session.get_one(ConsentVersion, broken.version_id)
+        version.terms_sealed = version.terms_sealed[:-1] + bytes([version.terms_sealed[-1] ^ 1])
+    office.collect(link_id, bill("B-1"))
+    assert told(office) == [whole.grant_id]
 
 
 def test_another_persons_record_is_no_news(office: Office) -> None:

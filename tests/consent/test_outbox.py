@@ -7,8 +7,25 @@ import pytest
 from sqlmodel import Session, select
 
 from consent.models import Duty
-from consent.outbox import PUSHED, DutyKind, bury, dead_duties, owe, postpone, replay, settle, take_due
-from tests.consent.office import Office
+from consent.outbox import (
+    PUSHED,
+    DutyKind,
+    bury,
+    dead_duties,
+    find_pushed,
+    held_back_until,
+    hold_back_client,
+    hurry,
+    owe,
+    postpone,
+    release_client,
+    replay,
+    settle,
+    take_due,
+    take_pushed,
+    wait_for_hurry,
+)
+from tests.consent.office import CLIENT, Office
 from tests.databases import Databases
 from tests.installation import Clock
 
@@ -114,14 +131,20 @@ def test_what_is_pushed_is_taken_apart_from_the_rest(office: Office) -> None:
     with office.work() as work:
         for kind in DutyKind:
             owe(work.session, kind, kind, office.clock())
-    taken: dict[bool, set[str]] = {True: set(), False: set()}
-    for is_pushed, found in taken.items():
-        with office.work() as work:
-            while (duty := take_due(work.session, office.clock(), is_pushed=is_pushed)) is not None:
-                settle(duty, office.clock())
-                work.session.flush()
-                found.add(duty.target)
-    assert taken == {True: set(PUSHED), False: set(DutyKind) - PUSHED}
+    taken, pushed = set(), set()
+    with office.work() as work:
+        while (duty := take_due(work.session, office.clock())) is not None:
+            settle(duty, office.clock())
+            work.session.flush()
+            taken.add(duty.target)
+        while (found := find_pushed(work.session, office.clock())) is not None:
+            duty = take_pushed(work.session, found.duty_id, office.clock())
+            assert duty is not None
+            settle(duty, office.clock())
+            work.session.flush()
+            assert take_pushed(work.session, found.duty_id, office.clock()) is None
+            pushed.add(duty.target)
+    assert (taken, pushed) == (set(DutyKind) - PUSHED, set(PUSHED))
 
 
 def test_a_shorter_longest_wait_holds(office: Office) -> None:
@@ -150,3 +173,27 @@ def test_a_buried_duty_is_not_taken_and_not_forgotten(office: Office) -> None:
     assert {(duty.attempts, duty.dead_at, duty.due_at) for duty in duties(office)} == {
         (0, None, office.clock())
     }
+
+
+def test_a_client_that_does_not_listen_is_held_back_and_then_released(office: Office) -> None:
+    grant_id, now = office.agree().grant_id, office.clock()
+    until = now + 9 * SECOND
+    with office.work() as work:
+        for target in (grant_id, grant_id, "of another client"):
+            owe(work.session, DutyKind.TELL_RECIPIENT, target, now)
+    with office.work() as work:
+        assert held_back_until(work.session, CLIENT, now) is None
+        hold_back_client(work.session, CLIENT, until, now)
+    with office.work() as work:
+        assert held_back_until(work.session, CLIENT, now) == until
+        assert held_back_until(work.session, CLIENT, until) is None
+        assert held_back_until(work.session, "another", now) is None
+        found = find_pushed(work.session, now)
+        assert found is not None
+        assert found.target == "of another client"
+        wait_for_hurry(found, now)
+    with office.work() as work:
+        assert find_pushed(work.session, now) is None
+        release_client(work.session, CLIENT, now)
+        hurry(work.session, DutyKind.TELL_RECIPIENT, "of another client", now)
+    assert {duty.due_at for duty in duties(office)} == {now}

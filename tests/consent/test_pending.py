@@ -255,6 +255,16 @@ def test_what_arrives_without_a_doubt_later_is_let_go(office: Office) -> None:
     assert len(rows(office)) == 1
 
 
+def test_what_was_decided_is_not_let_go(office: Office) -> None:
+    """A file with a good and a faulty line of one name comes again and again: it was decided once."""
+    held(office, new("P-9"))
+    dismissed(office, waiting(office)[0].pending_id)
+    with office.work() as work:
+        let_go(work.session, office.keyring, [new("P-9")])
+    assert [row.state for row in rows(office)] == ["dismissed"]
+    assert held(office, new("P-9")) == "dismissed"
+
+
 def test_an_erasure_takes_what_is_kept_for_the_subject(office: Office) -> None:
     linked(office)
     held(office, new())

@@ -228,10 +228,11 @@ def test_a_periodic_consent_has_a_last_place_too() -> None:
     ("disclosed", "now", "news"),
     [
         (NEVER_DISCLOSED, NOON, True),
-        (Disclosed(NOON, is_acknowledged=True), NOON, False),
-        (Disclosed(NOON, is_acknowledged=True), NOON + 10 * WINDOW, False),
-        (Disclosed(NOON, is_acknowledged=False), NOON + WINDOW - timedelta(microseconds=1), False),
-        (Disclosed(NOON, is_acknowledged=False), NOON + WINDOW, True),
+        (Disclosed(1, NOON, is_acknowledged=True), NOON, False),
+        (Disclosed(1, NOON, is_acknowledged=True), NOON + 10 * WINDOW, False),
+        (Disclosed(1, NOON, is_acknowledged=False), NOON + WINDOW - timedelta(microseconds=1), False),
+        (Disclosed(1, NOON, is_acknowledged=False), NOON + WINDOW, True),
+        (Disclosed(2, NOON, is_acknowledged=False), NOON + WINDOW, False),
     ],
 )
 def test_what_was_delivered_and_lost_is_new_again(disclosed: Disclosed, now: datetime, *, news: bool) -> None:

@@ -201,6 +201,14 @@ def test_asking_while_the_recipient_decides_ends_in_one_order_or_the_other(offic
 # Decided again
 
 
+def test_a_review_does_not_go_on_for_ever(sqlite_office: Office) -> None:
+    _, delivery_id, _ = decided(sqlite_office, WAITING)
+    for number in range(19):
+        decide(sqlite_office, delivery_id, {**WAITING, "reference": str(number)})
+    with pytest.raises(AlreadyDecidedError):
+        decide(sqlite_office, delivery_id, APPROVED)
+
+
 def test_after_a_status_of_review_comes_another_decision(office: Office) -> None:
     grant_id, delivery_id, first = decided(office, WAITING)
     second = decide(office, delivery_id)

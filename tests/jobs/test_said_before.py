@@ -9,12 +9,18 @@ from broker.jobs.said_before import SaidBefore
 MANY = 60_000
 
 
-def test_another_content_under_a_name_is_a_contradiction_of_the_first() -> None:
+def test_another_content_under_a_name_is_a_contradiction_from_then_on() -> None:
     with SaidBefore() as said:
         assert not said.is_contradicted(("P-1", "B-1"), b"one")
         assert said.is_contradicted(("P-1", "B-1"), b"two")
         assert said.is_contradicted(("P-1", "B-1"), b"two")
-        assert not said.is_contradicted(("P-1", "B-1"), b"one")
+        assert said.is_contradicted(("P-1", "B-1"), b"one")  # which of them is right, nobody here knows
+
+
+def test_what_is_known_to_be_at_odds_stays_so_whatever_comes_next() -> None:
+    with SaidBefore() as said:
+        assert said.is_contradicted(("P-1", "B-1"), b"one", is_at_odds=True)
+        assert said.is_contradicted(("P-1", "B-1"), b"one")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Telling recipients: signed, at least once, patiently, and nobody who may not know."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -100,6 +102,18 @@ def opened(
         link_id = office.link()
         double.will(TAKEN)
         yield Post(office, double, link_id, office.agree(terms_with(WEEKLY)).grant_id)
+
+
+class Died(BaseException):
+    """What a kill is to a test in one process."""
+
+
+def died(*_: object) -> str | None:
+    raise Died
+
+
+def slowly(seconds: float) -> Reply:
+    return Reply(202, before=lambda _: time.sleep(seconds))
 
 
 def with_decision(post: Post) -> Decision:
@@ -259,13 +273,64 @@ def test_a_recipient_that_is_away_for_a_day_misses_nothing(post: Post) -> None:
     assert all(duty.done_at is not None for duty in post.duties())
 
 
-def test_one_that_fails_is_asked_once_in_a_round(sqlite_post: Post) -> None:
+def test_one_that_fails_is_asked_once_and_what_comes_later_waits_with_the_rest(sqlite_post: Post) -> None:
     sqlite_post.double.will(Reply(503))
     for number in range(5):
         sqlite_post.arrives(f"B-{number}")
     sqlite_post.tell()
     assert len(sqlite_post.double.tokens) == 1
     assert sorted(duty.fault or "" for duty in sqlite_post.duties()) == ["answered_503", *["held_back"] * 4]
+    sqlite_post.office.clock.advance(timedelta(seconds=1))
+    sqlite_post.arrives("B-6")
+    sqlite_post.tell()
+    assert len(sqlite_post.double.tokens) == 1
+    assert len({duty.due_at for duty in sqlite_post.duties()}) == 1
+
+
+def test_one_that_listens_again_hears_everything_at_once(sqlite_post: Post) -> None:
+    sqlite_post.double.will(Reply(503))
+    for number in range(3):
+        sqlite_post.arrives(f"B-{number}")
+        sqlite_post.tell()
+    office = sqlite_post.office
+    while max(duty.attempts for duty in sqlite_post.duties()) < 8:
+        office.clock.now = min(duty.due_at for duty in sqlite_post.duties())
+        sqlite_post.tell()
+    sqlite_post.double.will(TAKEN)
+    office.clock.now = min(duty.due_at for duty in sqlite_post.duties())
+    assert sqlite_post.tell() == 3
+
+
+def test_two_workers_do_not_send_the_same_at_once(post: Post) -> None:
+    post.double.will(slowly(0.25))
+    post.arrives("B-1")
+    with ThreadPoolExecutor(2) as workers:
+        told = list(workers.map(lambda _: post.tell(), range(2)))
+    assert (sorted(told), len(post.double.tokens)) == ([0, 1], 1)
+    assert post.told() == ["recipient.told"]
+
+
+def test_a_push_that_nobody_finished_comes_again(sqlite_post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker died between the lease and the answer."""
+    sqlite_post.arrives("B-1")
+    with monkeypatch.context() as dying:
+        dying.setattr(broker.jobs.telling, "_push", died)
+        with pytest.raises(Died):
+            sqlite_post.tell()
+    assert sqlite_post.tell() == 0
+    sqlite_post.office.clock.advance(timedelta(seconds=15))
+    assert sqlite_post.tell() == 1
+
+
+def test_a_long_pause_does_not_use_up_the_patience(sqlite_post: Post) -> None:
+    sqlite_post.office.pause(sqlite_post.grant_id)
+    sqlite_post.arrives("B-1")
+    sqlite_post.office.clock.advance(timedelta(days=20))
+    sqlite_post.office.resume(sqlite_post.grant_id)
+    sqlite_post.double.will(Reply(503))
+    sqlite_post.tell()
+    (duty,) = sqlite_post.duties()
+    assert (duty.attempts, duty.dead_at) == (1, None)
 
 
 def test_it_is_given_up_in_the_end_and_an_operator_can_have_it_tried_again(sqlite_post: Post) -> None:

@@ -92,6 +92,9 @@ def test_a_delivery_that_was_lost_can_be_had_again_after_its_key(world: World) -
     assert code_of(world.pull(again, idempotency_key="lost")) == (403, "outside_window")
     assert world.pull(again, idempotency_key="other").status_code == 200
     assert code_of(world.pull(again, idempotency_key="third")) == NOT_OVER
+    world.clock.advance(timedelta(hours=25))
+    later = fresh(world, granted).token
+    assert code_of(world.pull(later)) == NOT_OVER  # never acknowledging makes no shorter cycle
 
 
 def test_every_place_counts(world: World) -> None:

@@ -116,6 +116,7 @@ def test_the_order_of_records_is_not_the_databases() -> None:
         "schema_revision": 1,
         "ciphertext": b"x",
         "ciphertext_digest": b"d",
+        "disclosed_times": None,
         "disclosed_at": None,
         "is_acknowledged": None,
     }

@@ -58,6 +58,9 @@ REFUSED_REDIRECT_URIS = [
     "https://insurer.example/?a=b c",
     "https://insurer.example/?a=%2f",
     "https://insurer.example/" + "x" * 2000,
+    "https://insurer..example/",
+    "https://.insurer.example/",
+    f"https://{'x' * 64}.example/",
 ]
 
 

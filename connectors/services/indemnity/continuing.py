@@ -139,10 +139,10 @@ def continue_claim(policy: Mapping[str, Any], records: Records, earlier: Earlier
         known = [earlier.papers[key] for key in care.keys if key in earlier.papers]
         paid_before = sum(one.paid for one in known)
         claim = _computed(drawer, care, known, used)
-        is_whole = claim is not None and claim.payable >= paid_before
-        if claim is None or not is_whole:
-            reasons.append(_for_a_person(rules, care, is_known=bool(known)))
-            settled |= {key: _left_to_a_person(drawer, care, key, earlier) for key in care.keys}
+        if claim is None or used is None:
+            told = claim.reasons if claim else [_for_a_person(rules, care, is_known=bool(known))]
+            reasons += [reason for reason in told if reason not in reasons]
+            settled |= _held(drawer, care, earlier, is_for_person=claim is None)
             continue
         after = {
             key: Settled(drawer.digest(key, care), _lines_of(claim, key, care), care.keys)
@@ -167,10 +167,14 @@ def _is_as_before(after: Mapping[Key, Settled], earlier: Earlier) -> bool:
     return all(key in earlier.papers and earlier.papers[key].lines == one.lines for key, one in after.items())
 
 
-def _left_to_a_person(drawer: _Drawer, care: _Care, key: Key, earlier: Earlier) -> Settled:
-    """A paper that a person decides on from now on; what was paid for it stays."""
-    known = earlier.papers.get(key, Settled("", together=care.keys))
-    return replace(known, digest=drawer.digest(key, care), is_with_person=True)
+def _held(drawer: _Drawer, care: _Care, earlier: Earlier, *, is_for_person: bool) -> dict[Key, Settled]:
+    """Papers that wait, for a policy or for a person, who then decides for good. What was paid stays."""
+    held = {}
+    for key in care.keys:
+        known = earlier.papers.get(key, Settled(""))
+        is_with_person = is_for_person or known.is_with_person
+        held[key] = replace(known, digest=drawer.digest(key, care), is_with_person=is_with_person)
+    return held
 
 
 def _is_readable(policy: Mapping[str, Any]) -> bool:
@@ -214,20 +218,23 @@ def _fresh(drawer: _Drawer, records: Records, rules: Rules, earlier: Earlier) ->
 def _computed(
     drawer: _Drawer, care: _Care, known: Sequence[Settled], used: Mapping[str, Any] | None
 ) -> Claim | None:
-    """The care's claim in the year as it stands; None if a person must decide."""
-    if care.is_within_stay or any(_is_beyond_the_rules(one, care) for one in known):
-        return None
-    start = _given_back(used, known, drawer.rules)
-    if start is None and known:
-        return None
+    """The care's claim in the year as it stands; None if a person must decide. Without a policy, a reason."""
+    policy = drawer.policy
+    if used is not None:
+        start = _given_back(used, known, drawer.rules)
+        if start is None or care.is_within_stay or any(_is_beyond_the_rules(one, care) for one in known):
+            return None
+        policy = {**policy, "ytd_used": start}
     records = drawer.only(care.keys)
-    return compute(
-        drawer.policy if start is None else {**drawer.policy, "ytd_used": start},
+    claim = compute(
+        policy,
         records.bills,
         details=records.details,
         prescriptions=records.prescriptions,
         pharmacy_bills=records.pharmacy_bills,
     )
+    is_less = claim.payable < sum(one.paid for one in known)
+    return None if is_less and used is not None else claim
 
 
 def _is_beyond_the_rules(known: Settled, care: _Care) -> bool:
@@ -235,14 +242,11 @@ def _is_beyond_the_rules(known: Settled, care: _Care) -> bool:
     return known.is_with_person or not care.is_visit or not set(known.together) <= set(care.keys)
 
 
-def _given_back(
-    used: Mapping[str, Any] | None, known: Sequence[Settled], rules: Rules
-) -> Mapping[str, Any] | None:
-    """The year without what a visit has used of it; None where that cannot be told (special sessions)."""
-    if used is None or not known:
-        return used
-    lines = [line for one in known for line in one.lines if line["paid"] > 0]
-    if not {line["rule_id"] for line in lines} <= {rule.id for rule in rules.parts.values()}:
+def _given_back(used: Mapping[str, Any], known: Sequence[Settled], rules: Rules) -> Mapping[str, Any] | None:
+    """The year without what a visit has used of it; None where that cannot be told (sessions, stays)."""
+    lines = [line for one in known for line in one.lines]
+    others = {rule.id for rule in rules.special.values()} | {rule.id for rule in rules.stays.values()}
+    if not others.isdisjoint(line["rule_id"] for line in lines):
         return None
     paid = {
         part: sum(line["paid"] for line in lines if line["part"] == part)

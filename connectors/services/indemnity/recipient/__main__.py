@@ -43,18 +43,29 @@ def main(arguments: list[str]) -> int:
         desk = Desk(configuration, store, Book(database), BrokerClient(configuration, http), _now)
         inbox = Inbox(configuration, http, database)
         stop = Event()
-        clerk = Thread(target=_work, args=(stop, inbox, desk), name="clerk", daemon=True)
-        clerk.start()
-        uvicorn.run(
-            create_insurer(configuration, store, desk, inbox),
-            host=configuration.host,
-            port=configuration.port,
-            log_level="warning",
-            access_log=False,
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_insurer(configuration, store, desk, inbox),
+                host=configuration.host,
+                port=configuration.port,
+                log_level="warning",
+                access_log=False,
+            )
         )
+        clerk = Thread(target=_employ, args=(server, stop, inbox, desk), name="clerk", daemon=True)
+        clerk.start()
+        server.run()
         stop.set()
         clerk.join(_PATIENCE_SECONDS)
     return 0
+
+
+def _employ(server: uvicorn.Server, stop: Event, inbox: Inbox, desk: Desk) -> None:
+    """Should a mistake of ours end the clerk, the pages end too: nobody would notice that it is gone."""
+    try:
+        _work(stop, inbox, desk)
+    finally:
+        server.should_exit = True
 
 
 def _work(stop: Event, inbox: Inbox, desk: Desk) -> None:

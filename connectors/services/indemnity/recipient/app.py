@@ -175,7 +175,11 @@ class _Door:
     async def take_event(self, request: Request) -> Response:
         """202 once it is kept; what comes of it happens afterwards."""
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        raw = await request.body()
+        raw = bytearray()
+        async for piece in request.stream():
+            raw += piece
+            if len(raw) > _MOST_EVENT_BYTES:
+                break
         if media_type != "application/secevent+jwt" or len(raw) > _MOST_EVENT_BYTES or not raw.isascii():
             return _event_refused("invalid_request", "one security event token is expected")
         try:
@@ -205,8 +209,14 @@ def _reviewed(raw: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(told, dict) or set(told) != {"status", "payable", "explanation"}:
         return None
-    is_decided = told["status"] in {"approved", "rejected"} and type(told["payable"]) is int
-    return {**told, "lines": []} if is_decided else None
+    explanation = told["explanation"]
+    is_explained = (
+        isinstance(explanation, dict)
+        and set(explanation) == {"ko", "en"}
+        and all(isinstance(text, str) and text for text in explanation.values())
+    )
+    is_decided = told["status"] in ("approved", "rejected") and type(told["payable"]) is int
+    return {**told, "lines": []} if is_decided and is_explained and told["payable"] >= 0 else None
 
 
 def _staff_only() -> Response:

@@ -6,7 +6,7 @@ transaction, and then finds the visit settled.
 
 import sqlite3
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -21,6 +21,11 @@ from connectors.services.indemnity.continuing import (
 from connectors.services.indemnity.papers import Key
 from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.store import CaseState
+
+_SETTLED: Final = (
+    "SELECT settled_paper.*, claim_case.reviewed_decision IS NOT NULL AS was_reviewed"
+    " FROM settled_paper JOIN claim_case USING (case_id)"
+)
 
 
 class Book:
@@ -51,37 +56,49 @@ class Book:
     def settled(self) -> Mapping[Key, tuple[str, Settled]]:
         """Every settled paper: the case that settled it last, and how."""
         with self._database.transaction() as connection:
-            rows = connection.execute("SELECT * FROM settled_paper").fetchall()
-        return {
-            (row["institution"], row["number"]): (
-                row["case_id"],
-                Settled(row["digest"], tuple(orjson.loads(row["lines"]))),
-            )
-            for row in rows
-        }
+            rows = connection.execute(_SETTLED).fetchall()
+        return {(row["institution"], row["number"]): (row["case_id"], _settled(row)) for row in rows}
 
 
 def _earlier(connection: sqlite3.Connection, policy_no: str, keys: Collection[Key]) -> Earlier:
     """Papers are known under whatever policy they were settled: nobody is paid twice for one."""
     papers = {}
     for key in keys:
-        row = connection.execute(
-            "SELECT digest, lines FROM settled_paper WHERE institution = ? AND number = ?", key
-        ).fetchone()
+        row = connection.execute(f"{_SETTLED} WHERE institution = ? AND number = ?", key).fetchone()
         if row is not None:
-            papers[key] = Settled(row["digest"], tuple(orjson.loads(row["lines"])))
+            papers[key] = _settled(row)
     year = connection.execute("SELECT used FROM policy_year WHERE policy_no = ?", (policy_no,)).fetchone()
     used: Mapping[str, Any] | None = None if year is None else orjson.loads(year["used"])
     return Earlier(papers, used)
 
 
+def _settled(row: sqlite3.Row) -> Settled:
+    """A paper; once a person has decided on its case, it stays with one."""
+    return Settled(
+        digest=row["digest"],
+        lines=tuple(orjson.loads(row["lines"])),
+        together=tuple((institution, number) for institution, number in orjson.loads(row["together"])),
+        is_with_person=bool(row["is_with_person"] or row["was_reviewed"]),
+    )
+
+
 def _write(connection: sqlite3.Connection, case_id: str, policy_no: str, continued: Continued) -> None:
     connection.executemany(
-        "INSERT INTO settled_paper (institution, number, policy_no, digest, lines, case_id)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (institution, number) DO UPDATE SET"
-        " digest = excluded.digest, lines = excluded.lines, case_id = excluded.case_id",
+        "INSERT INTO settled_paper"
+        " (institution, number, policy_no, digest, lines, together, is_with_person, case_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (institution, number) DO UPDATE SET"
+        " digest = excluded.digest, lines = excluded.lines, together = excluded.together,"
+        " is_with_person = excluded.is_with_person, case_id = excluded.case_id",
         [
-            (*key, policy_no, one.digest, orjson.dumps(list(one.lines)).decode(), case_id)
+            (
+                *key,
+                policy_no,
+                one.digest,
+                orjson.dumps(list(one.lines)).decode(),
+                orjson.dumps(one.together).decode(),
+                one.is_with_person,
+                case_id,
+            )
             for key, one in continued.papers.items()
         ],
     )

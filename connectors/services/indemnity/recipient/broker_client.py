@@ -19,6 +19,8 @@ from vault.jose import Jwk, public_jwk, sign_with_jwk
 
 _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS: Final = 60
+_BAD_GATEWAY: Final = 502
+_UNREADABLE: Final = "unreadable_answer"
 _DIGESTED: Final = ("as_of", "delivery_id", "grant_id", "records")
 
 
@@ -84,8 +86,8 @@ class BrokerClient:
             "code_challenge_method": "S256",
             "authorization_details": orjson.dumps([dict(terms)]).decode(),
         }
-        answer = self._post_form("/par", form, now)
-        query = urlencode({"client_id": self._configuration.client_id, "request_uri": answer["request_uri"]})
+        request_uri = _text(self._post_form("/par", form, now), "request_uri")
+        query = urlencode({"client_id": self._configuration.client_id, "request_uri": request_uri})
         return Started(f"{self._configuration.issuer}/authorize?{query}", state, verifier)
 
     def redeem(self, code: str, code_verifier: str, now: datetime) -> Granted:
@@ -98,26 +100,30 @@ class BrokerClient:
         }
         answer = self._post_form("/token", form, now)
         return Granted(
-            answer["access_token"],
+            _text(answer, "access_token"),
             answer.get("refresh_token"),
-            answer["grant_id"],
-            answer["authorization_details"],
+            _text(answer, "grant_id"),
+            answer.get("authorization_details", []),
         )
 
     def refresh(self, refresh_token: str, now: datetime) -> str:
         """A new access token (RFC 6749 section 6)."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        return str(self._post_form("/token", form, now)["access_token"])
+        return _text(self._post_form("/token", form, now), "access_token")
 
     def pull(self, access_token: str, idempotency_key: str, now: datetime) -> Delivered:
         """Take everything that was granted, once. The same key gives the same payload again."""
         headers = self._bound("POST", "/v1/deliveries", access_token, now)
         headers["Idempotency-Key"] = idempotency_key
         answer = self._send("POST", "/v1/deliveries", headers=headers)
-        content = rfc8785.dumps({name: answer[name] for name in _DIGESTED})
-        nonce = base64.urlsafe_b64decode(answer["nonce"] + "=")
-        digest = hashlib.sha256(nonce + content).hexdigest()
-        if not compare_digest(digest, answer["payload_digest"]):
+        try:
+            content = rfc8785.dumps({name: answer[name] for name in _DIGESTED})
+            nonce = base64.urlsafe_b64decode(answer["nonce"] + "=")
+            digest = hashlib.sha256(nonce + content).hexdigest()
+            is_whole = compare_digest(digest, answer["payload_digest"])
+        except (KeyError, TypeError, ValueError):
+            raise PayloadDamagedError from None
+        if not is_whole:
             raise PayloadDamagedError
         return Delivered(answer["delivery_id"], answer["grant_id"], digest, answer["records"])
 
@@ -132,12 +138,12 @@ class BrokerClient:
         headers = self._bound("POST", path, self._own_token(now), now)
         headers["Content-Type"] = "application/json"
         answer = self._send("POST", path, headers=headers, content=orjson.dumps(dict(decision)))
-        return str(answer["decision_id"])
+        return _text(answer, "decision_id")
 
     def _own_token(self, now: datetime) -> str:
         """A token for our own business (client credentials): it works after the consent has ended."""
         answer = self._post_form("/token", {"grant_type": "client_credentials", "scope": "deliveries"}, now)
-        return str(answer["access_token"])
+        return _text(answer, "access_token")
 
     def _post_form(self, path: str, form: Mapping[str, str], now: datetime) -> dict[str, Any]:
         proved = {
@@ -192,17 +198,28 @@ class BrokerClient:
         try:
             body = orjson.loads(answer.body)
         except orjson.JSONDecodeError:
-            body = {}
-        if not 200 <= answer.status < 300 or not isinstance(body, dict):  # noqa: PLR2004 - RFC 9110 section 15.3
-            code = body.get("code") or body.get("error") if isinstance(body, dict) else None
-            raise BrokerRefusedError(answer.status, str(code or "unreadable_answer"))
-        return body
+            body = None
+        is_object = isinstance(body, dict)
+        if not 200 <= answer.status < 300:  # noqa: PLR2004 - RFC 9110 section 15.3
+            code = body.get("code") or body.get("error") if is_object else None
+            raise BrokerRefusedError(answer.status, str(code or _UNREADABLE))
+        if not is_object:
+            raise BrokerRefusedError(_BAD_GATEWAY, _UNREADABLE)
+        return dict(body)
 
 
 def _bare(key: Jwk) -> Jwk:
     """The public key alone, as a proof's header bears it."""
     public = public_jwk(key)
     return {name: public[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in public}
+
+
+def _text(answer: Mapping[str, Any], name: str) -> str:
+    """A member that the answer must have: without it, the broker has not answered yet."""
+    value = answer.get(name)
+    if not isinstance(value, str):
+        raise BrokerRefusedError(_BAD_GATEWAY, _UNREADABLE)
+    return value
 
 
 def _base64url(raw: bytes) -> str:

@@ -18,7 +18,8 @@ CREATE INDEX IF NOT EXISTS ix_claim_case_grant_id ON claim_case (grant_id);
 CREATE INDEX IF NOT EXISTS ix_claim_case_delivery_id ON claim_case (delivery_id);
 CREATE TABLE IF NOT EXISTS settled_paper (
     policy_no TEXT NOT NULL, institution TEXT NOT NULL, number TEXT NOT NULL, digest TEXT NOT NULL,
-    lines TEXT NOT NULL, case_id TEXT NOT NULL REFERENCES claim_case,
+    lines TEXT NOT NULL, together TEXT NOT NULL, is_with_person INTEGER NOT NULL,
+    case_id TEXT NOT NULL REFERENCES claim_case,
     PRIMARY KEY (institution, number)
 );
 CREATE TABLE IF NOT EXISTS policy_year (policy_no TEXT PRIMARY KEY, used TEXT NOT NULL);

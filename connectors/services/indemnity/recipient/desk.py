@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Any, Final
 
@@ -27,9 +27,27 @@ PHARMACY_BILL: Final = "health.pharmacy_bill"
 _SERVER_ERROR: Final = 500
 _UNAUTHORISED: Final = 401
 _TOO_MANY: Final = 429
-_REFRESHABLE: Final = frozenset({"token_expired", "invalid_token"})
+_REFRESHABLE: Final = frozenset({"token_expired", "invalid_token", "consent_superseded"})
+_PASSING: Final = frozenset({"consent_paused", "recipient_suspended"})
 _KEY_IS_OVER: Final = frozenset({"outside_window", "redelivery_differs", "key_reused"})
 _MOST_KEYS: Final = 10
+_ENDS: Final = frozenset(
+    {
+        "consent_expired",
+        "consent_fulfilled",
+        "consent_refused",
+        "consent_withdrawn",
+        "erased",
+        "invalid_grant",
+        "item_not_granted",
+        "no_consent",
+        "no_place_left",
+        "token_revoked",
+    }
+)
+"""What ends a pull of a standing case for good: anything else may pass, and its news would be lost."""
+_FIRST_WAIT: Final = timedelta(seconds=0.5)
+_LONGEST_WAIT: Final = timedelta(minutes=10)
 
 _SUMMARY: Final = {
     "approved": {
@@ -59,6 +77,7 @@ class Desk:
         self._book = book
         self._broker = broker
         self._clock = clock
+        self._waits: dict[str, tuple[datetime, timedelta]] = {}
 
     def now(self) -> datetime:
         """The insurer's clock."""
@@ -115,38 +134,56 @@ class Desk:
         return self._store.case(case.case_id)
 
     def work(self) -> int:
-        """Every step that is due in any case; answers how many cases had one."""
-        unfinished = self._store.unfinished(frozenset(self._steps()))
-        for case_id in unfinished:
-            self.advance(case_id)
-        return len(unfinished)
+        """Every step that is due in any case; answers how many cases had one.
 
-    def advance(self, case_id: str) -> None:
-        """Do every step that is due; what the broker refuses ends the case with its code.
+        A case that is held up is tried again later, each time after a longer wait: each try that the broker
+        refuses is on its records.
+        """
+        unfinished, now = self._store.unfinished(frozenset(self._steps())), self._clock()
+        self._waits = {case_id: wait for case_id, wait in self._waits.items() if case_id in unfinished}
+        due = [
+            case_id for case_id in unfinished if case_id not in self._waits or self._waits[case_id][0] <= now
+        ]
+        for case_id in due:
+            if not self.advance(case_id):
+                _, waited = self._waits.get(case_id, (now, _FIRST_WAIT / 2))
+                wait = min(2 * waited, _LONGEST_WAIT)
+                self._waits[case_id] = now + wait, wait
+        return len(due)
+
+    def advance(self, case_id: str) -> bool:
+        """Do every step that is due; what the broker refuses ends the case with its code. False: held up.
 
         A broker that cannot be reached, or not now, leaves the case where it is: the next time goes on from
-        there. A claim that is decided stays so, whatever becomes of the confirmation.
+        there. A claim that is filed stays so, whatever becomes of telling it: its care counts as settled.
         """
+        is_held_up = False
         steps = self._steps()
         while (case := self._store.case(case_id)) is not None and case.state in steps:
             try:
                 steps[case.state](case)
             except BrokerRefusedError as refused:
-                if _passes(refused) or case.state is CaseState.DECIDED:
-                    return
+                if _holds_up(case, refused):
+                    is_held_up = True
+                    break
                 self._store.refuse(case, refused.code)
             except PayloadDamagedError:
+                if case.parent_id is not None:  # nobody would ask again: the same key gives the same payload
+                    is_held_up = True
+                    break
                 self._store.refuse(case, "payload_damaged")
             except OutboundError:
-                return
+                is_held_up = True
+                break
         if case is not None and case.review is Review.ANSWERED:
-            self._send_review(case)
+            return self._send_review(case) and not is_held_up
+        return not is_held_up
 
     def pull_again(self, case_id: str, *, with_same_key: bool) -> Delivered:
         """Pull once more, under the case's key or a new one. Raises BrokerRefusedError."""
         case = self._store.case(case_id)
-        if case is None or case.access_token is None:
-            raise BrokerRefusedError(404, "no_such_case")
+        if case is None or case.access_token is None or case.access == "periodic":
+            raise BrokerRefusedError(404, "no_such_case")  # a standing case's news are for its own pulls
         key = case.delivery_key if with_same_key else random_id()
         return self._broker.pull(case.access_token, key, self._clock())
 
@@ -195,11 +232,15 @@ class Desk:
         self._store.close_case(case.case_id)
 
     def _receive(self, case: Case) -> None:
-        """Pull under the case's key. A pull of a standing case may find that another has brought the news."""
+        """Pull under the case's key. A pull of a standing case may find that another has brought the news.
+
+        Under a further key that says nothing: what the first one brought may be what was lost. It waits.
+        """
         try:
             delivered = self._pull(case)
         except BrokerRefusedError as refused:
-            if case.parent_id is not None and refused.code == "cycle_not_over":
+            is_first_key = case.key_number == 1
+            if case.parent_id is not None and refused.code == "cycle_not_over" and is_first_key:
                 self._store.close_without_news(case.case_id)
             elif case.parent_id is not None and refused.code in _KEY_IS_OVER and case.key_number < _MOST_KEYS:
                 self._store.take_new_key(case)
@@ -244,23 +285,33 @@ class Desk:
         decision_id = self._broker.send_decision(case.delivery_id or "", decision, self._clock())
         self._store.decide(case.case_id, decision_id, needs_person=claim["status"] == "review")
 
-    def _send_review(self, case: Case) -> None:
-        """Send what a person decided; tried again later unless the broker says that it may not be."""
+    def _send_review(self, case: Case) -> bool:
+        """Send what a person decided; False if not now. What the broker refuses goes back to the person."""
         decision = {"reference": case.claim_no or "", **(case.reviewed_decision or {})}
         try:
             decision_id = self._broker.send_decision(case.delivery_id or "", decision, self._clock())
         except BrokerRefusedError as refused:
-            if not _passes(refused):
-                self._store.finish_review(case.case_id, case.decision_id or "")
+            if _passes(refused):
+                return False
+            self._store.reopen_review(case.case_id, refused.code)
         except OutboundError:
-            return
+            return False
         else:
             self._store.finish_review(case.case_id, decision_id)
+        return True
 
 
 def _passes(refused: BrokerRefusedError) -> bool:
-    """Not now, rather than no (RFC 9110 section 15.6, RFC 6585 section 4)."""
-    return refused.status >= _SERVER_ERROR or refused.status == _TOO_MANY
+    """Not now, rather than no (RFC 9110 section 15.6, RFC 6585 section 4; what a person may undo)."""
+    return refused.status >= _SERVER_ERROR or refused.status == _TOO_MANY or refused.code in _PASSING
+
+
+def _holds_up(case: Case, refused: BrokerRefusedError) -> bool:
+    """Whether a case that was refused waits and is tried again, instead of ending with the code."""
+    if _passes(refused) or case.state in {CaseState.FILED, CaseState.DECIDED}:
+        return True
+    has_keys_left = refused.code not in _KEY_IS_OVER or case.key_number < _MOST_KEYS
+    return case.parent_id is not None and has_keys_left and refused.code not in _ENDS
 
 
 def decision_of(claim_no: str, claim: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class Inbox:
         grant_id, delivery_id = members.get("grant_id"), members.get("delivery_id")
         if not isinstance(event_id, str) or not isinstance(grant_id, str):
             raise EventRefusedError("invalid_request", "jti and grant_id are needed")
+        if event_type == REVIEW_REQUESTED and not isinstance(delivery_id, str):
+            raise EventRefusedError("invalid_request", "delivery_id is needed")
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO event (event_id, event_type, grant_id, delivery_id) VALUES (?, ?, ?, ?)"
@@ -86,8 +88,16 @@ class Inbox:
                         )
                 else:
                     waits = connection.execute(
-                        "UPDATE claim_case SET review = ? WHERE delivery_id = ? AND state IN (?, ?)",
-                        (Review.WAITING, event["delivery_id"], CaseState.DECIDED, CaseState.CLOSED),
+                        # What a person has just answered is on its way: that is the review.
+                        "UPDATE claim_case SET review = CASE review WHEN ? THEN review ELSE ? END"
+                        " WHERE delivery_id = ? AND state IN (?, ?)",
+                        (
+                            Review.ANSWERED,
+                            Review.WAITING,
+                            event["delivery_id"],
+                            CaseState.DECIDED,
+                            CaseState.CLOSED,
+                        ),
                     )
                     if waits.rowcount == 0:
                         continue
@@ -111,13 +121,16 @@ class Inbox:
         """The broker's keys, fetched again for one that is not among them, but not often."""
         is_known = any(key.get("kid") == kid for key in self._keys["keys"])
         if not is_known and (self._keys_at is None or now >= self._keys_at + _KEYS_AT_MOST_EVERY):
+            self._keys_at = now  # also if it fails: strangers must not make us ask a broker that is away
             try:
                 fetched = orjson.loads(self._http.request("GET", f"{self._configuration.issuer}/jwks").body)
             except (OutboundError, orjson.JSONDecodeError) as error:
                 raise KeysAwayError from error
-            if not isinstance(fetched, dict) or not isinstance(fetched.get("keys"), list):
+            if not _is_key_set(fetched):
                 raise KeysAwayError
-            self._keys, self._keys_at = fetched, now
+            self._keys = fetched
+        if not self._keys["keys"]:
+            raise KeysAwayError
         return self._keys
 
 
@@ -130,3 +143,9 @@ def _event_of(claims: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
             if isinstance(members, Mapping):
                 return event_type, members
     raise EventRefusedError("invalid_request", "no event that we know")
+
+
+def _is_key_set(fetched: object) -> bool:
+    """RFC 7517 section 5, as far as looking for a key needs it."""
+    keys = fetched.get("keys") if isinstance(fetched, dict) else None
+    return isinstance(keys, list) and all(isinstance(key, dict) for key in keys)

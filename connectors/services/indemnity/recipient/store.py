@@ -106,10 +106,6 @@ class Store:
         """One case."""
         return self._one("case_id", case_id)
 
-    def case_of_delivery(self, delivery_id: str) -> Case | None:
-        """The case that received a delivery."""
-        return self._one("delivery_id", delivery_id)
-
     def cases(self) -> list[Case]:
         """Every case, in the order in which they began."""
         with self._database.transaction() as connection:
@@ -208,11 +204,20 @@ class Store:
             )
             return answered.rowcount == 1
 
+    def reopen_review(self, case_id: str, refusal: str) -> None:
+        """The broker did not take a person's decision: it waits for another one, and says why."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE claim_case SET review = ?, refusal = ? WHERE case_id = ? AND review = ?",
+                (Review.WAITING, refusal, case_id, Review.ANSWERED),
+            )
+
     def finish_review(self, case_id: str, decision_id: str) -> None:
         """The person's decision has reached the broker."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE claim_case SET review = ?, decision_id = ? WHERE case_id = ? AND review = ?",
+                "UPDATE claim_case SET review = ?, decision_id = ?, refusal = NULL"
+                " WHERE case_id = ? AND review = ?",
                 (Review.SENT, decision_id, case_id, Review.ANSWERED),
             )
 

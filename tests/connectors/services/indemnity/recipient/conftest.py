@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from broker.app import create_app
 from broker.demo.citizen import Citizen, _form_with
 from broker.demo.installing import Demo, DemoPlan, install
-from broker.installation import open_installation
+from broker.installation import Installation, open_installation
 from broker.settings import load_settings
 from connectors.http import Answer, OutboundClient
 from connectors.services.indemnity.recipient.app import create_insurer
@@ -25,7 +25,8 @@ from connectors.services.indemnity.recipient.configuration import Configuration,
 from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.desk import Desk
 from connectors.services.indemnity.recipient.inbox import Inbox
-from connectors.services.indemnity.recipient.store import Case, Store
+from connectors.services.indemnity.recipient.store import AccessWish, Case, Store
+from tests.installation import Clock
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -56,32 +57,38 @@ class Insurer:
 
     configuration: Configuration
     store: Store
+    book: Book
     desk: Desk
+    inbox: Inbox
     wire: Wire
     http: TestClient
     broker: TestClient
+    browsers: dict[str, TestClient]
     password: str
 
     @property
     def staff(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.configuration.staff_token}"}
 
-    def opens_case(self) -> tuple[str, str]:
+    def opens_case(self, access: AccessWish = "once") -> tuple[str, str]:
         """A new case; its id, and the address that the person is sent to."""
-        opened = self.http.post("/staff/cases", headers=self.staff)
+        opened = self.http.post(f"/staff/cases?access={access}", headers=self.staff)
         assert opened.status_code == 201
         return opened.json()["case_id"], opened.json()["authorization_url"]
 
     def person_says(self, button: str, address: str, username: str = "haneul") -> dict[str, str]:
-        """The person signs in and presses a button; the parameters that their browser comes back with."""
+        """The person signs in and presses a button; the parameters that their browser comes back with.
+
+        Each person has one browser for all tests of a module: they need not sign in every time.
+        """
         citizen = Citizen(self.configuration.issuer, username, self.password)
         citizen._http.close()
-        citizen._http = TestClient(
-            self.broker.app, base_url=self.configuration.issuer, follow_redirects=False
+        citizen._http = self.browsers.setdefault(
+            username,
+            TestClient(self.broker.app, base_url=self.configuration.issuer, follow_redirects=False),
         )
         page = citizen._go(address)
         answer = citizen._post(page, _form_with(page.text, button), button)
-        citizen.close()
         location = answer.headers["location"]
         assert location.startswith(self.configuration.redirect_uri)
         return {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
@@ -91,9 +98,9 @@ class Insurer:
         answer: Response = self.http.get("/callback", params=dict(parameters))
         return answer
 
-    def agreed(self, username: str = "haneul") -> tuple[str, dict[str, str]]:
+    def agreed(self, username: str = "haneul", access: AccessWish = "once") -> tuple[str, dict[str, str]]:
         """A case that the person agreed to, before the insurer knows of it."""
-        case_id, address = self.opens_case()
+        case_id, address = self.opens_case(access)
         return case_id, self.person_says("allow", address, username)
 
     def case(self, case_id: str) -> Case:
@@ -104,10 +111,13 @@ class Insurer:
 
 @dataclass(frozen=True)
 class BrokerInPlace:
-    """A broker that runs for a whole module, and how it was made."""
+    """A broker that runs for a whole module, how it was made, and the clock that it shares with insurers."""
 
     demo: Demo
     http: TestClient
+    installation: Installation
+    clock: Clock
+    browsers: dict[str, TestClient] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +132,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerInPlace]:
         client_port=3,
         acknowledge="when_told",
     )
-    demo = install(plan, lambda: NOW)
-    installation = open_installation(load_settings(demo.config, {}), lambda: NOW)
+    clock = Clock()
+    clock.now = NOW
+    demo = install(plan, clock)
+    installation = open_installation(load_settings(demo.config, {}), clock)
     with TestClient(create_app(installation), base_url=plan.issuer, follow_redirects=False) as http:
-        yield BrokerInPlace(demo, http)
+        yield BrokerInPlace(demo, http, installation, clock)
     installation.close()
     shutil.rmtree(directory)
 
@@ -143,8 +155,19 @@ def set_up(
         load_configuration(broker.demo.insurer_config), store=folder / "insurer.db", acknowledge=acknowledge
     )
     database, wire = InsurerDatabase(configuration.store), Wire(broker.http)
-    store = Store(database)
-    desk = Desk(configuration, store, Book(database), BrokerClient(configuration, wire), lambda: NOW)
+    store, book = Store(database), Book(database)
+    desk = Desk(configuration, store, book, BrokerClient(configuration, wire), broker.clock)
     inbox = Inbox(configuration, wire, database)
     http = TestClient(create_insurer(configuration, store, desk, inbox), follow_redirects=False)
-    return Insurer(configuration, store, desk, wire, http, broker.http, broker.demo.password)
+    return Insurer(
+        configuration,
+        store,
+        book,
+        desk,
+        inbox,
+        wire,
+        http,
+        broker.http,
+        browsers=broker.browsers,
+        password=broker.demo.password,
+    )

@@ -1,9 +1,9 @@
 """The reference insurer: wrong answers, repeated answers, broken answers; then the claim, filed once."""
 
-import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import orjson
 import pytest
@@ -13,12 +13,17 @@ from hypothesis import strategies as st
 from broker.installation import load_purposes
 from connectors.errors import UnreachableError
 from connectors.http import Answer
+from connectors.services.indemnity.claim import compute
+from connectors.services.indemnity.continuing import Records
 from connectors.services.indemnity.recipient.__main__ import main
-from connectors.services.indemnity.recipient.broker_client import Delivered
+from connectors.services.indemnity.recipient.book import Book
+from connectors.services.indemnity.recipient.broker_client import Delivered, Granted
 from connectors.services.indemnity.recipient.configuration import asked_terms
+from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.desk import BILL
 from connectors.services.indemnity.recipient.store import Case, Store
 from consent.terms import check_caps, parse
+from tests.connectors.services.indemnity.papers import LATER, POLICY, simple
 from tests.connectors.services.indemnity.recipient.conftest import BrokerInPlace, Insurer, set_up
 from vault.record_types.catalogue import Catalogue
 
@@ -101,6 +106,7 @@ def test_staff_calls_need_the_token(insurer: Insurer) -> None:
             ("GET", f"/staff/cases/{case_id}"),
             ("POST", f"/staff/cases/{case_id}/pull"),
             ("POST", f"/staff/cases/{case_id}/ack"),
+            ("POST", f"/staff/cases/{case_id}/review"),
         ):
             raw = {name: value.encode("latin-1") for name, value in headers.items()}
             answer = insurer.http.request(method, path, headers=raw)
@@ -239,43 +245,91 @@ def test_every_visit_is_claimed_once(insurer: Insurer) -> None:
 
 
 def test_of_two_cases_over_the_same_visits_one_files(tmp_path: Path) -> None:
-    store = Store(tmp_path / "insurer.db")
-    bills = [{"institution": {"hira_code": "11100079"}, "bill_no": number} for number in ("B-1", "B-2")]
+    database = InsurerDatabase(tmp_path / "insurer.db")
+    store, book = Store(database), Book(database)
+    both = Records(bills=[simple(50_000, 0, "B-1"), simple(60_000, 0, "B-2") | LATER])
     for case_id in ("one", "two"):
-        store.open_case(case_id, f"state of {case_id}", "verifier")
-        assert store.begin_redeeming(case_id)
-        store.grant(case_id, "token", "grant")
-        store.receive(case_id, Delivered("delivery", "grant", "digest", {}))
-    computed = {case_id: store.unclaimed(case_id, bills) for case_id in ("one", "two")}
-    assert computed["one"] == computed["two"] == bills
-    store.file_claim("one", "C-1", {"payable": 1}, bills[1:])
-    with pytest.raises(sqlite3.IntegrityError):
-        store.file_claim("two", "C-2", {"payable": 2}, bills)
-    two = store.case("two")
-    assert two is not None
-    assert (two.state, two.claim, two.claim_no) == ("received", None, None)
-    assert store.unclaimed("two", bills) == bills[:1]
-    store.file_claim("two", "C-2", {"payable": 1}, bills[:1])
-    assert [case.state for case in Store(tmp_path / "insurer.db").cases()] == ["filed", "filed"]
+        received(store, case_id)
+    at_once = threading.Barrier(2)
+
+    def file(case_id: str) -> None:
+        at_once.wait(PATIENCE)
+        book.file_claim(case_id, f"C-{case_id}", POLICY, both)
+
+    threads = [threading.Thread(target=file, args=(case_id,)) for case_id in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    cases = Store(InsurerDatabase(tmp_path / "insurer.db")).cases()
+    assert [case.state for case in cases] == ["filed", "filed"]
+    claimed = sorted([len(case.claim["lines"]), case.claim["payable"]] for case in cases if case.claim)
+    assert claimed == [[0, 0], [2, compute(POLICY, both.bills).payable]]
+    (first,) = [case.case_id for case in cases if case.claim and case.claim["lines"]]
+    assert {case_id for case_id, _ in book.settled().values()} == {first}
+
+
+def test_of_two_cases_each_files_what_the_other_has_not(tmp_path: Path) -> None:
+    database = InsurerDatabase(tmp_path / "insurer.db")
+    store, book = Store(database), Book(database)
+    bills = [simple(50_000, 0, "B-1"), simple(60_000, 0, "B-2") | LATER]
+    for case_id in ("one", "two"):
+        received(store, case_id)
+    book.file_claim("one", "C-1", POLICY, Records(bills=bills[1:]))
+    book.file_claim("two", "C-2", POLICY, Records(bills=bills))
+    claims = [case.claim for case in store.cases() if case.claim]
+    assert [[line["bill_no"] for line in claim["lines"]] for claim in claims] == [["B-2"], ["B-1"]]
+    assert {number: case_id for (_, number), (case_id, _) in book.settled().items()} == {
+        "B-1": "two",
+        "B-2": "one",
+    }
+
+
+def test_a_case_that_has_filed_files_nothing_more(tmp_path: Path) -> None:
+    database = InsurerDatabase(tmp_path / "insurer.db")
+    store, book = Store(database), Book(database)
+    received(store, "one")
+    book.file_claim("one", "C-1", POLICY, Records(bills=[simple(50_000, 0, "B-1")]))
+    before, settled = store.case("one"), book.settled()
+    more = Records(bills=[simple(50_000, 0, "B-1"), simple(60_000, 0, "B-2") | LATER])
+    book.file_claim("one", "C-9", POLICY, more)
+    book.file_claim("nobody's", "C-9", POLICY, more)
+    assert (store.case("one"), book.settled()) == (before, settled)
 
 
 def test_a_case_never_goes_back(tmp_path: Path) -> None:
-    store = Store(tmp_path / "insurer.db")
-    store.open_case("one", "state", "verifier")
-    assert [store.begin_redeeming("one"), store.begin_redeeming("one")] == [True, False]
-    store.grant("one", "token", "grant")
-    granted = store.case("one")
-    assert granted is not None
-    delivered = Delivered("delivery", "grant", "digest", {})
-    store.receive("one", delivered)
-    store.file_claim("one", "C-1", {}, [])
-    store.receive("one", delivered)
+    database = InsurerDatabase(tmp_path / "insurer.db")
+    store, book = Store(database), Book(database)
+    granted = received(store, "one")
+    assert store.begin_redeeming("one") is False
+    book.file_claim("one", "C-1", POLICY, Records(bills=[]))
+    store.receive("one", Delivered("another", "grant", "digest", {}))
     store.ask_again("one")
+    store.recover()
     store.refuse(granted, "late")
+    store.grant(granted, Granted("other", None, "other", []))
+    store.take_new_key(granted)
+    store.close_without_news("one")
     store.close_case("one")
+    assert store.answer_review("one", {}) is False
     filed = store.case("one")
     assert filed is not None
-    assert (filed.state, filed.refusal) == ("filed", None)
+    assert (filed.state, filed.refusal, filed.key_number) == ("filed", None, 1)
+    assert (filed.delivery_id, filed.access_token, filed.grant_id) == ("delivery of one", "token", "grant")
+
+
+def received(store: Store, case_id: str) -> Case:
+    """A case whose records are here, and what it was when it was granted."""
+    store.open_case(case_id, f"state of {case_id}", "verifier")
+    assert store.begin_redeeming(case_id)
+    asked = store.case(case_id)
+    assert asked is not None
+    store.grant(asked, Granted("token", None, "grant", []))
+    granted = store.case(case_id)
+    assert granted is not None
+    assert granted.state == "granted"
+    store.receive(case_id, Delivered(f"delivery of {case_id}", "grant", "digest", {}))
+    return granted
 
 
 def test_staff_pull_again_and_confirm(insurer: Insurer) -> None:
@@ -325,19 +379,29 @@ def test_another_browser_cannot_bring_the_answer(insurer: Insurer) -> None:
 # What it asks for, and how it is started.
 
 
-@given(now=st.datetimes(datetime(2024, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - Hypothesis adds the zone
-def test_what_it_asks_for_is_within_the_purpose_on_every_day(now: datetime) -> None:
+@given(
+    now=st.datetimes(datetime(2024, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - Hypothesis adds the zone
+    access=st.sampled_from(["once", "periodic"]),
+)
+def test_what_it_asks_for_is_within_the_purpose_on_every_day(
+    now: datetime, access: Literal["once", "periodic"]
+) -> None:
     purpose = "insurance.indemnity_claim"
     detail = asked_terms(
         issuer="https://broker.example",
         purpose=purpose,
         institution="11100079",
         holders=("seoul-hospital", "insurance-register"),
+        access=access,
         now=now,
     )
     terms = parse([detail])
     check_caps(terms, load_purposes().get(purpose), Catalogue.load(), now)
-    assert terms.access.valid_from <= now < terms.access.valid_until <= now + timedelta(days=30)
+    longest = timedelta(days=30 if access == "once" else 365)
+    assert terms.access.valid_from <= now < terms.access.valid_until <= now + longest
+    is_periodic = access == "periodic"
+    assert (terms.access.cycle is not None) == is_periodic
+    assert (terms.item("health.pharmacy_bill") is not None) == is_periodic
 
 
 def test_without_a_configuration_it_says_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
