@@ -71,7 +71,7 @@ class RecordDraft:
     """A validated record on its way in. `source_key` and `content_key` are keyed indexes by the caller.
 
     `canonical` is its data, as the function of that name writes it. `as_of` is the day (ISO) on which the
-    source said so; None is newer than every day.
+    source said so; None if it did not say: then what arrives later counts.
     """
 
     subject_id: str
