@@ -39,6 +39,11 @@ class Citizen:
         form = _form_with(page.text, "stop")
         self._follow(self._post(page, form, "stop"))
 
+    def press(self, path: str, button: str) -> None:
+        """Press one button of a page of one's own."""
+        page = self._go(f"{self._issuer}{path}")
+        self._follow(self._post(page, _form_with(page.text, button), button))
+
     def download(self, path: str) -> str:
         """A file of one's own."""
         return self._go(f"{self._issuer}{path}").text

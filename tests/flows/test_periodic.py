@@ -1,4 +1,4 @@
-"""A consent that goes on: a visit, a new bill, an event, a claim, by processes that nobody touches."""
+"""A consent that goes on: a visit, a new bill, an event, a claim, between processes that nobody touches."""
 
 import sqlite3
 import time
@@ -91,14 +91,22 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
         citizen.close()
 
 
-def test_what_there_is_already_is_claimed_at_once(watch: Watch) -> None:
+def test_from_the_first_pull_to_the_end_nobody_lends_a_hand(watch: Watch) -> None:
+    what_there_is_already_is_claimed_at_once(watch)
+    a_visit_becomes_one_claim(watch)
+    more_visits_of_a_day_are_paid_as_the_one_visit_that_they_are(watch)
+    nothing_arrives_in_a_pause_and_everything_after_it(watch)
+    after_the_person_stopped_it_a_visit_stays_theirs(watch)
+
+
+def what_there_is_already_is_claimed_at_once(watch: Watch) -> None:
     first = eventually(lambda: [case for case in watch.pulls() if case["state"] == "closed"])
     assert len(first) == 1
     assert {line["bill_no"] for line in first[0]["claim"]["lines"]} == set(first[0]["bills"])
     assert len(first[0]["bills"]) > 1
 
 
-def test_a_visit_becomes_one_claim_without_anybody(watch: Watch) -> None:
+def a_visit_becomes_one_claim(watch: Watch) -> None:
     bill_no = watch.visit()
     claimed = eventually(lambda: watch.claims_of(bill_no))
     assert len(claimed) == 1
@@ -109,26 +117,41 @@ def test_a_visit_becomes_one_claim_without_anybody(watch: Watch) -> None:
     assert "정기" in page
 
 
-def test_more_visits_of_a_day_are_one_visit_to_the_policy_and_paid_as_one(watch: Watch) -> None:
+def more_visits_of_a_day_are_paid_as_the_one_visit_that_they_are(watch: Watch) -> None:
     numbers = [watch.visit() for _ in range(3)]
-    eventually(lambda: all(watch.claims_of(number) for number in numbers))
-    assert all(watch.claims_of(number) for number in numbers)
+    assert eventually(lambda: all(watch.claims_of(number) for number in numbers))
     assert watch.payable() == watch.payable_at_once()
 
 
-def test_an_event_that_nobody_signed_changes_nothing(watch: Watch) -> None:
-    before = watch.insurer("GET", "/staff/cases")
-    url = watch.demo.announced["pages"]["insurer"] + "/events"
-    answer = httpx.post(url, content=b"e30.e30.e30", headers={"Content-Type": "application/secevent+jwt"})
-    assert (answer.status_code, answer.json()["err"]) == (400, "authentication_failed")
-    assert len(watch.insurer("GET", "/staff/cases")) == len(before)
+def nothing_arrives_in_a_pause_and_everything_after_it(watch: Watch) -> None:
+    watch.citizen.press(f"/ko/consents/{watch.grant_id}", "pause")
+    bill_no = watch.visit()
+    time.sleep(3)
+    assert watch.claims_of(bill_no) == []
+    watch.citizen.press(f"/ko/consents/{watch.grant_id}", "resume")
+    assert eventually(lambda: watch.claims_of(bill_no))
+    assert watch.payable() == watch.payable_at_once()
 
 
-def test_after_the_person_stopped_it_a_visit_stays_theirs(watch: Watch) -> None:
+def after_the_person_stopped_it_a_visit_stays_theirs(watch: Watch) -> None:
     watch.citizen.stop(watch.grant_id)
     bill_no = watch.visit()
     time.sleep(3)
     assert watch.claims_of(bill_no) == []
+
+
+def test_an_event_that_nobody_signed_changes_nothing(watch: Watch) -> None:
+    url = watch.demo.announced["pages"]["insurer"] + "/events"
+    answer = httpx.post(url, content=b"e30.e30.e30", headers={"Content-Type": "application/secevent+jwt"})
+    assert (answer.status_code, answer.json()["err"]) == (400, "authentication_failed")
+
+
+def test_the_hospitals_button_is_for_its_own_page(watch: Watch) -> None:
+    url = watch.demo.announced["pages"]["hospital"] + "/visits"
+    foreign = httpx.post(url, data={"patient_no": "P-0002"}, headers={"Origin": "https://elsewhere.example"})
+    unknown = httpx.post(url, data={"patient_no": "P-9999"})
+    assert (foreign.status_code, unknown.status_code) == (403, 404)
+    assert httpx.post(url, data={"patient_no": "P-0002"}).status_code == 303
 
 
 def _page_with(watch: Watch, text: str) -> str | None:

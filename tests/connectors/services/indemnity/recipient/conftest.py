@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -171,3 +171,11 @@ def set_up(
         browsers=broker.browsers,
         password=broker.demo.password,
     )
+
+
+@pytest.fixture
+def watch(broker: BrokerInPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A `Watch` of this test's own."""
+    from tests.connectors.services.indemnity.recipient.watch import watching  # noqa: PLC0415 - it builds on this file
+
+    yield from watching(broker, tmp_path, monkeypatch)
