@@ -3,6 +3,7 @@
 And in the log no release of a consent stands after its withdrawal.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def fire(site: Site, *, consents: int, seconds: float) -> None:
     grant_ids = site.prepare(consents)
     stopped_first = grant_ids[: consents - 2]
     with site.serving(), site.pulling(PROCESSES) as outputs:
-        wait_for_pulls(outputs, 2 * consents)
+        wait_for_a_pull_of_each(outputs, stopped_first)
         answered_at = withdraw_each(site, stopped_first, seconds)
         time.sleep(1)
     attempts = attempts_in(outputs)
@@ -52,6 +53,24 @@ def wait_for_pulls(outputs: Sequence[Path], wanted: int) -> None:
     while sum(output.read_bytes().count(b"\n") for output in outputs if output.exists()) < wanted:
         assert time.monotonic() < deadline, "the clients do not get going"
         time.sleep(0.1)
+
+
+def wait_for_a_pull_of_each(outputs: Sequence[Path], grant_ids: Sequence[str]) -> None:
+    """The clients choose by chance: a consent that nobody has pulled yet would show nothing."""
+    deadline = time.monotonic() + 60
+    while True:
+        written = [output.read_text() for output in outputs if output.exists()]
+        whole = [text[: text.rfind("\n") + 1] for text in written]
+        pulled = {
+            attempt["grant_id"]
+            for text in whole
+            for attempt in map(json.loads, text.splitlines())
+            if attempt["status"] == httpx.codes.OK
+        }
+        if pulled >= set(grant_ids):
+            return
+        assert time.monotonic() < deadline, "the clients do not get going"
+        time.sleep(0.2)
 
 
 def withdraw_each(site: Site, grant_ids: Sequence[str], seconds: float) -> dict[str, int]:
