@@ -145,14 +145,14 @@ class Software:
     """A recipient's software, built on the library, and a person in front of it."""
 
     demo: RunningDemo
-    library: StandAloneClient
+    rp: StandAloneClient
     came_back: "SimpleQueue[str]"
 
     def link(self, **changes: Any) -> str:  # noqa: ANN401 - members of the details
         """Where the person is sent, after the push."""
         (detail,) = self.demo.client["authorization_details"]
         asked = {"authorization_details": json.dumps([detail | changes])}
-        return str(self.library.init_authorization(req_args=asked))
+        return str(self.rp.init_authorization(req_args=asked))
 
     def is_allowed(self) -> str:
         """The person agrees; the state under which the library keeps what it got."""
@@ -162,7 +162,7 @@ class Software:
         finally:
             person.close()
         came_back = urlsplit(self.came_back.get(timeout=PATIENCE))
-        answer = self.library.finalize_auth(dict(parse_qsl(came_back.query)))
+        answer = self.rp.finalize_auth(dict(parse_qsl(came_back.query)))
         assert answer["iss"] == self.demo.issuer  # RFC 9207: the library compares it, if it is there
         return str(answer["state"])
 
@@ -180,21 +180,21 @@ class Software:
     def prepare_pull(self, state: str) -> dict[str, Any]:
         """A request that is ready to be sent, with its proof."""
         address = f"{self.demo.issuer}/v1/records"
-        prepared: dict[str, Any] = self.library.get_service("resource").get_request_parameters(
+        prepared: dict[str, Any] = self.rp.get_service("resource").get_request_parameters(
             state=state, endpoint=address
         )
         return prepared
 
     def send(self, service: str, prepared: dict[str, Any]) -> dict[str, Any]:
         """The answer; of a refusal, with its status as `status_code`."""
-        answer = self.library.service_request(self.library.get_service(service), **prepared)
+        answer = self.rp.service_request(self.rp.get_service(service), **prepared)
         return dict(answer.to_dict())
 
     def pull(self, state: str) -> dict[str, Any]:
         return self.send("resource", self.prepare_pull(state))
 
     def takes_another_key(self) -> None:
-        self.library.get_context().add_on["dpop"]["key"] = key_by_alg(ALGORITHM)
+        self.rp.get_context().add_on["dpop"]["key"] = key_by_alg(ALGORITHM)
 
     def revoke(self, token: str, hint: str) -> None:
         """Asks for the bare text of the answer ("html"), of which RFC 7009, section 2.2, says to ignore it.
@@ -202,7 +202,7 @@ class Software:
         The library would take an empty object for no answer at all; a refusal is never bare text.
         """
         asked = {"token": token, "token_type_hint": hint}
-        answer = self.library.do_request("token_revocation", request_args=asked, response_body_type="html")
+        answer = self.rp.do_request("token_revocation", request_args=asked, response_body_type="html")
         assert isinstance(answer, str)
 
 
@@ -252,23 +252,23 @@ def test_a_code_is_of_no_use_with_another_key_than_pushed(software: Software) ->
     state = software.is_allowed()
     software.takes_another_key()
     with pytest.raises(OidcServiceError) as refused:
-        software.library.get_tokens(state)
+        software.rp.get_tokens(state)
     assert refused.value.args == ("invalid_grant",)
 
 
 def test_a_token_is_of_no_use_with_another_key(software: Software) -> None:
     state = software.is_allowed()
-    software.library.get_tokens(state)
+    software.rp.get_tokens(state)
     software.takes_another_key()
     assert is_refused(software.pull(state), 401, "invalid_token")
     # A refresh token of a client that signs in is bound to the client, not to the key (RFC 9449, section 5).
-    software.library.refresh_access_token(state)
+    software.rp.refresh_access_token(state)
     assert software.pull(state)["records"][BILL]
 
 
 def test_a_proof_is_good_once_at_the_resource(software: Software) -> None:
     state = software.is_allowed()
-    software.library.get_tokens(state)
+    software.rp.get_tokens(state)
     prepared = software.prepare_pull(state)
     assert software.send("resource", prepared)["records"][BILL]
     assert is_refused(software.send("resource", prepared), 401, "invalid_dpop_proof")
@@ -276,8 +276,8 @@ def test_a_proof_is_good_once_at_the_resource(software: Software) -> None:
 
 def test_a_proof_is_good_once_at_the_token_endpoint(software: Software) -> None:
     state = software.is_allowed()
-    software.library.get_tokens(state)
-    service = software.library.get_service("refresh_token")
+    software.rp.get_tokens(state)
+    service = software.rp.get_service("refresh_token")
     first, second = (service.get_request_parameters(state=state) for _ in range(2))
     replayed = second | {"headers": second["headers"] | {"dpop": first["headers"]["dpop"]}}
     assert software.send("refresh_token", first)["token_type"] == "DPoP"
@@ -287,19 +287,19 @@ def test_a_proof_is_good_once_at_the_token_endpoint(software: Software) -> None:
 def test_the_librarys_own_hash_of_a_token_is_refused(software: Software) -> None:
     """Once this fails, the library has mended it, or we accept what RFC 9449 does not allow."""
     state = software.is_allowed()
-    software.library.get_tokens(state)
-    software.library.get_service("resource").construct_extra_headers[:] = [dpop_header]
+    software.rp.get_tokens(state)
+    software.rp.get_service("resource").construct_extra_headers[:] = [dpop_header]
     assert is_refused(software.pull(state), 401, "invalid_dpop_proof")
 
 
 def test_the_whole_flow(software: Software) -> None:
     state = software.is_allowed()
-    token = software.library.get_tokens(state)
+    token = software.rp.get_tokens(state)
     assert (token["token_type"], token["scope"]) == ("DPoP", ["records.read"])
     (granted,) = token["authorization_details"]
     assert granted["grant_id"] == token["grant_id"]
     assert [item["record_type"] for item in granted["items"]] == [BILL, POLICY, DETAIL]
-    refreshed = software.library.refresh_access_token(state)
+    refreshed = software.rp.refresh_access_token(state)
     assert refreshed["access_token"] != token["access_token"]
 
     taken = software.pull(state)
@@ -311,17 +311,17 @@ def test_the_whole_flow(software: Software) -> None:
 
     software.revoke(refreshed["access_token"], "access_token")
     assert is_refused(software.pull(state), 401, "token_revoked")
-    software.library.refresh_access_token(state)
+    software.rp.refresh_access_token(state)
     assert is_refused(software.pull(state), 403, "no_place_left")
     software.revoke(token["refresh_token"], "refresh_token")
     with pytest.raises(OidcServiceError, match="invalid_grant"):
-        software.library.refresh_access_token(state)
+        software.rp.refresh_access_token(state)
 
 
 def test_after_the_person_stopped_it_nothing_opens(software: Software) -> None:
     state = software.is_allowed()
-    token = software.library.get_tokens(state)
+    token = software.rp.get_tokens(state)
     software.stops(token["grant_id"])
     assert is_refused(software.pull(state), 401, "consent_withdrawn")
     with pytest.raises(OidcServiceError, match="invalid_grant"):
-        software.library.refresh_access_token(state)
+        software.rp.refresh_access_token(state)
