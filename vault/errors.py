@@ -98,6 +98,10 @@ class UntrustedTokenError(VaultError):
         self.reason = reason
 
 
+class UntrustedCertificateError(UntrustedTokenError):
+    """A certificate, or a name that it is told by, is not acceptable. The reason is ours."""
+
+
 class SourceKeyTakenError(VaultError):
     """A source key names a record of another subject, holder or type: the source used one key twice."""
 

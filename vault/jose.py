@@ -1,6 +1,6 @@
-"""The one hardened door to joserfc: verify untrusted JWTs, sign ours, handle JWKs.
+"""The one hardened door to joserfc: verify untrusted JWTs, sign ours, encrypt to recipients, handle JWKs.
 
-RFC 7515, 7517, 7518, 7638, 8037 and 9864 under the rules of RFC 8725: the caller names the
+RFC 7515, 7516, 7517, 7518, 7638, 8037 and 9864 under the rules of RFC 8725: the caller names the
 algorithms, asymmetric ones only; `crit` and detached payloads are refused; ES256 means P-256 and RSA
 at least 2048 bits. Whatever a stranger sends, the only error is UntrustedTokenError. Times, issuers
 and audiences are the caller's to check; `vault.untrusted` reads claims of the right type.
@@ -10,13 +10,16 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Literal, Protocol
 
 import rfc8785
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from joserfc import jwe, jws
 from joserfc import jwk as joserfc_jwk
-from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jwa import JWSAlgModel
+from joserfc.jwa import ESAlgorithm, JWSAlgModel
 
 from vault.errors import UntrustedTokenError
 from vault.untrusted import decode_base64url, parse_object
@@ -35,7 +38,15 @@ _KEY_TYPES: Final = {"ES256": "EC", "PS256": "RSA", "RS256": "RSA", "Ed25519": "
 # RFC 7638 section 3.2 and RFC 8037 section 2: the members that are the key. Sizes are fixed but for RSA's.
 _MEMBERS: Final = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
 _CURVES: Final = {"EC": "P-256", "OKP": "Ed25519"}
+# RFC 7518 section 6.2.1.1 and RFC 8037 section 2: curves of keys for encryption that we pass over, for a
+# client may have them for others. What is in no list is refused.
+_FOREIGN_CURVES: Final = frozenset({"P-256", "P-384", "P-521", "X25519", "X448"})
+# RFC 8705 section 2.2: a certificate's key signs no token here, so these will do too. Bytes of a coordinate.
+_CERTIFICATE_CURVES: Final = {"P-384": 48, "P-521": 66}
 _COORDINATE_BYTES: Final = 32
+# RFC 7518 sections 4.6 and 5.3: how a payload is encrypted to its recipient.
+_WRAPPING: Final = "ECDH-ES+A256KW"
+_ENCRYPTION: Final = "A256GCM"
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -60,6 +71,22 @@ class _Registry(jws.JWSRegistry):
         if name not in (self.allowed or ()):
             raise UnsupportedAlgorithmError
         return self.algorithms[name]
+
+
+class _Repeatable(ESAlgorithm):
+    """ES256 whose random number is made of key and message (RFC 6979 section 3.2)."""
+
+    def sign(self, msg: bytes, key: Any) -> bytes:  # noqa: ANN401 - joserfc's own
+        signature = key.get_op_key("sign").sign(msg, ECDSA(SHA256(), deterministic_signing=True))
+        return b"".join(part.to_bytes(_COORDINATE_BYTES) for part in decode_dss_signature(signature))
+
+
+class _RepeatableRegistry(_Registry):
+    """ES256 alone, and every time the same signature."""
+
+    def get_alg(self, name: str) -> JWSAlgModel:
+        del name
+        return _Repeatable("ES256", _CURVES["EC"], 256)
 
 
 def verify_jwt(
@@ -116,6 +143,15 @@ def sign_jwt(claims: Mapping[str, Any], private_pem: bytes, *, kid: str, typ: st
     return _sign(claims, _import_pem(private_pem), {"alg": alg, "typ": typ, "kid": kid})
 
 
+def sign_again(claims: Mapping[str, Any], private_pem: bytes, *, kid: str, typ: str) -> str:
+    """Sign claims with an ES256 key of ours: the same claims give the same JWS (RFC 6979).
+
+    ValueError if the key is of another kind.
+    """
+    key, header = _import_pem(private_pem), {"alg": "ES256", "typ": typ, "kid": kid}
+    return _sign(claims, key, header, _RepeatableRegistry(["ES256"]))
+
+
 def sign_with_jwk(
     claims: Mapping[str, Any], private_jwk: Mapping[str, Any], header: Mapping[str, Any]
 ) -> str:
@@ -145,7 +181,8 @@ def public_jwk(private_jwk: Mapping[str, Any]) -> Jwk:
 def public_jwk_of_pem(private_pem: bytes) -> Jwk:
     """The public JWK of a private key of ours, with kid (RFC 7638), use and alg."""
     jwk = _public_members(_import_pem(private_pem).as_dict(private=False))
-    algorithm = {"EC": "ES256", "OKP": "Ed25519"}[jwk["kty"]]
+    # OIDC Core section 15.1: RS256 is what every client takes, and an RSA key of ours is for that alone.
+    algorithm = {"EC": "ES256", "OKP": "Ed25519", "RSA": "RS256"}[jwk["kty"]]
     return jwk | {"kid": thumbprint(jwk), "use": "sig", "alg": algorithm}
 
 
@@ -159,8 +196,12 @@ def thumbprint(jwk: Mapping[str, Any]) -> str:
     return joserfc_jwk.thumbprint(_public_members(jwk))
 
 
-def check_public_jwks(keys: Mapping[str, Any]) -> None:
-    """Refuse a client's key set that holds a private, secret, weak or nameless key. UntrustedTokenError."""
+def check_public_jwks(keys: Mapping[str, Any], *, of_certificates: bool = False) -> None:
+    """Refuse a client's key set that holds a private, secret, weak or nameless key, or an unknown curve.
+
+    Keys for encryption too, which nothing is encrypted to. `of_certificates`: a key may stand for a client
+    certificate, on a curve that no token of ours is signed with. UntrustedTokenError.
+    """
     names = set()
     for jwk in _keys_of(keys):
         if not isinstance(jwk, dict):
@@ -171,8 +212,36 @@ def check_public_jwks(keys: Mapping[str, Any]) -> None:
         if not isinstance(kid, str) or kid in names:
             raise UntrustedTokenError("every key needs a kid of its own")
         names.add(kid)
+        curve = _text(jwk.get("crv"))
         if jwk.get("use") != "enc":
+            is_certificates = of_certificates and jwk.get("kty") == "EC" and curve in _CERTIFICATE_CURVES
+            _import_members(_certificate_members(jwk) if is_certificates else _public_members(jwk))
+        elif jwk.get("kty") == "RSA":
+            _public_members(jwk)
+        elif curve not in _FOREIGN_CURVES:
+            raise UntrustedTokenError("curve not supported")
+
+
+def encryption_key(keys: Mapping[str, Any]) -> Jwk:
+    """The first key of a client's set that answers can be encrypted to: EC, P-256, use `enc`, with a kid.
+
+    UntrustedTokenError if there is none.
+    """
+    for jwk in _keys_of(keys):
+        is_named = isinstance(jwk, dict) and isinstance(jwk.get("kid"), str)
+        if not is_named or jwk.get("use") != "enc" or jwk.get("alg", _WRAPPING) != _WRAPPING:
+            continue
+        if jwk.get("kty") == "EC" and jwk.get("crv") == _CURVES["EC"]:
             _import_public(jwk)
+            return {**_public_members(jwk), "kid": jwk["kid"]}
+    raise UntrustedTokenError("no key to encrypt to")
+
+
+def encrypt(content: bytes, key: Jwk) -> str:
+    """Compact JWE (RFC 7516) of JSON bytes to a key of `encryption_key`: ECDH-ES+A256KW, A256GCM."""
+    header = {"alg": _WRAPPING, "enc": _ENCRYPTION, "kid": key["kid"], "cty": "application/json"}
+    registry = jwe.JWERegistry(algorithms=[_WRAPPING, _ENCRYPTION])
+    return jwe.encrypt_compact(header, content, joserfc_jwk.ECKey.import_key(key), registry=registry)
 
 
 def _parse(token: str, max_bytes: int) -> tuple[Jwk, dict[str, Any]]:
@@ -262,8 +331,19 @@ def _public_members(jwk: Mapping[str, Any]) -> Jwk:
     return {name: jwk[name] for name in _MEMBERS[kty]}
 
 
+def _certificate_members(jwk: Mapping[str, Any]) -> Jwk:
+    """The members of a key on a curve of certificates (RFC 7518 section 6.2.1). UntrustedTokenError."""
+    size = _CERTIFICATE_CURVES[jwk["crv"]]
+    if any(len(decode_base64url(jwk.get(name))) != size for name in ("x", "y")):
+        raise UntrustedTokenError("malformed key")
+    return {name: jwk[name] for name in _MEMBERS["EC"]}
+
+
 def _import_public(jwk: Mapping[str, Any]) -> joserfc_jwk.Key:
-    members = _public_members(jwk)
+    return _import_members(_public_members(jwk))
+
+
+def _import_members(members: Jwk) -> joserfc_jwk.Key:
     try:
         return joserfc_jwk.import_key(members)
     except (JoseError, ValueError):
@@ -271,13 +351,17 @@ def _import_public(jwk: Mapping[str, Any]) -> joserfc_jwk.Key:
 
 
 def _import_pem(private_pem: bytes) -> joserfc_jwk.Key:
-    match load_pem_private_key(private_pem, password=None):
+    # Skipped is the check that an RSA key's numbers belong together, 140 ms a signature: ours come from under
+    # a seal.
+    match load_pem_private_key(private_pem, password=None, unsafe_skip_rsa_key_validation=True):
         case EllipticCurvePrivateKey() as key:
             return joserfc_jwk.ECKey.import_key(key)
         case Ed25519PrivateKey() as key:
             return joserfc_jwk.OKPKey.import_key(key)
+        case RSAPrivateKey() as key:
+            return joserfc_jwk.RSAKey.import_key(key)
         case _:
-            raise ValueError("a private key of ours is ES256 or Ed25519")
+            raise ValueError("a private key of ours is ES256, Ed25519 or RS256")
 
 
 def _verify(token: str, jwk: Jwk, algorithm: str) -> None:
@@ -290,9 +374,12 @@ def _verify(token: str, jwk: Jwk, algorithm: str) -> None:
         raise UntrustedTokenError("the signature does not verify") from None
 
 
-def _sign(claims: Mapping[str, Any], key: joserfc_jwk.Key, header: Jwk) -> str:
+def _sign(
+    claims: Mapping[str, Any], key: joserfc_jwk.Key, header: Jwk, registry: _Registry | None = None
+) -> str:
     algorithm, jwk = str(header.get("alg")), key.as_dict(private=False)
     if algorithm not in _KEY_TYPES or not _fits(jwk | {"key_ops": ["verify"]}, algorithm):
         raise ValueError("the key does not fit the algorithm")
     _public_members(jwk)
-    return jws.serialize_compact(header, rfc8785.dumps(dict(claims)), key, registry=_Registry([algorithm]))
+    content = rfc8785.dumps(dict(claims))
+    return jws.serialize_compact(header, content, key, registry=registry or _Registry([algorithm]))

@@ -5,10 +5,10 @@ import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwk as joserfc_jwk
 from joserfc import jws
@@ -324,18 +324,20 @@ def test_our_own_pem_keys_sign() -> None:
     for native, alg in (
         (ec.generate_private_key(ec.SECP256R1()), "ES256"),
         (ed25519.Ed25519PrivateKey.generate(), "Ed25519"),
+        (rsa.generate_private_key(65537, 2048), "RS256"),
     ):
         pem = native.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         jwk = public_jwk_of_pem(pem)
         assert (jwk["alg"], jwk["use"], jwk["kid"]) == (alg, "sig", thumbprint(jwk))
         token = sign_jwt(CLAIMS, pem, kid=jwk["kid"], typ="test+jwt", alg=alg)
-        assert verify(token, {"keys": [jwk]}) == ({"alg": alg, "kid": jwk["kid"], "typ": "test+jwt"}, CLAIMS)
+        verified = verify_jwt(token, {"keys": [jwk]}, algorithms=[alg], typ="test+jwt")
+        assert verified == ({"alg": alg, "kid": jwk["kid"], "typ": "test+jwt"}, CLAIMS)
 
 
 def test_a_pem_of_another_kind_is_a_fault_of_the_program() -> None:
-    native = rsa.generate_private_key(65537, 2048)
+    native = x25519.X25519PrivateKey.generate()
     pem = native.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with pytest.raises(ValueError, match="ES256 or Ed25519"):
+    with pytest.raises(ValueError, match="ES256, Ed25519 or RS256"):
         sign_jwt(CLAIMS, pem, kid="x", typ="test+jwt", alg="PS256")
 
 
@@ -358,6 +360,12 @@ def test_a_public_jwk_holds_nothing_private() -> None:
     assert public_jwk(RSA_OF_RFC_7638) == RSA_OF_RFC_7638
 
 
+def rsa_of(bits: int) -> dict[str, str]:
+    """An RSA key of this size, in its public numbers only: the size is what is looked at."""
+    modulus = (1 << (bits - 1)) | 1
+    return {"kty": "RSA", "n": encode(modulus.to_bytes((bits + 7) // 8)), "e": "AQAB", "kid": "rsa"}
+
+
 @pytest.mark.parametrize(
     "keys",
     [
@@ -366,6 +374,17 @@ def test_a_public_jwk_holds_nothing_private() -> None:
         {"keys": [public_jwk(EC), public_jwk(EC)]},
         {"keys": [{name: value for name, value in public_jwk(EC).items() if name != "kid"}]},
         {"keys": [public_jwk(EC) | {"crv": "P-384"}]},
+        {"keys": [public_jwk(EC) | {"crv": "secp256k1"}]},
+        {"keys": [public_jwk(OKP) | {"crv": "Ed448"}]},
+        {"keys": [public_jwk(OKP) | {"crv": "X25519"}]},
+        {"keys": [{"kty": "EC", "crv": "secp256k1", "use": "enc", "kid": "enc"}]},
+        {"keys": [{"kty": "EC", "use": "enc", "kid": "enc"}]},
+        {"keys": [{"kty": "AKP", "use": "enc", "kid": "enc"}]},
+        {"keys": [{"kty": "AKP", "kid": "sig"}]},
+        {"keys": [rsa_of(2047) | {"use": "enc"}]},
+        {"keys": [rsa_of(2047) | {"use": "sig"}]},
+        {"keys": [rsa_of(1024)]},
+        {"keys": [rsa_of(8192)]},
         {"keys": [public_jwk(EC) | {"y": encode(b"\x01" * 32)}]},
         {"keys": ["x"]},
         {"keys": "x"},
@@ -378,3 +397,42 @@ def test_a_client_may_not_register_a_key_set_like_this(keys: dict[str, object]) 
 
 def test_a_client_may_register_good_keys_and_keys_for_encryption() -> None:
     check_public_jwks({"keys": [*KEYS["keys"], {"kty": "EC", "crv": "P-384", "use": "enc", "kid": "enc"}]})
+    check_public_jwks({"keys": [{"kty": "OKP", "crv": "X25519", "use": "enc", "kid": "enc"}]})
+    check_public_jwks({"keys": [rsa_of(2048) | {"use": "enc"}, public_jwk(RSA)]})
+
+
+def of_certificate(curve: ec.EllipticCurve, size: int, crv: str) -> dict[str, Any]:
+    """The JWK of a certificate's key on this curve."""
+    point = ec.generate_private_key(curve).public_key().public_numbers()
+    x, y = (encode(number.to_bytes(size)) for number in (point.x, point.y))
+    return {"kty": "EC", "crv": crv, "x": x, "y": y, "kid": crv}
+
+
+P384: Final = of_certificate(ec.SECP384R1(), 48, "P-384")
+P521: Final = of_certificate(ec.SECP521R1(), 66, "P-521")
+
+
+@pytest.mark.parametrize("key", [P384, P521])
+def test_a_key_on_another_curve_is_a_certificates_alone(key: dict[str, Any]) -> None:
+    check_public_jwks({"keys": [key, public_jwk(EC)]}, of_certificates=True)
+    with pytest.raises(UntrustedTokenError):
+        check_public_jwks({"keys": [key]})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        P384 | {"y": P384["x"]},
+        P384 | {"x": P384["x"][:-4]},
+        P384 | {"x": None},
+        P384 | {"crv": "P-521"},
+        P384 | {"crv": "secp256k1"},
+        P384 | {"crv": ["P-384"]},
+        P384 | {"d": P384["x"]},
+        P384 | {"kty": "OKP"},
+        {"kty": "EC", "crv": [], "use": "enc", "kid": "enc"},
+    ],
+)
+def test_what_is_no_key_of_a_certificate_either(key: dict[str, Any]) -> None:
+    with pytest.raises(UntrustedTokenError):
+        check_public_jwks({"keys": [key]}, of_certificates=True)

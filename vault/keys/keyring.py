@@ -10,17 +10,18 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from sqlalchemy import ARRAY, CursorResult, String, bindparam, delete, func
-from sqlalchemy import select as select_values
+from sqlalchemy import ColumnElement, CursorResult, delete
 from sqlmodel import Session, col, select
 
 from vault.errors import ErasedError, KeyringLockedError, UnknownKeyError
 from vault.index import blind_index, keyed_digest
 from vault.insert import insert_absent, insert_if_absent
+from vault.keys.erasures import erased_of, lock_subjects, refuse_erased
 from vault.keys.models import AuditKey, CompartmentKey, ConsentShare, ErasedSubject, SubjectKey
 from vault.keys.provider import KeyProvider
 from vault.keys.roots import Roots, create_roots, load_roots
-from vault.keys.service_keys import ServiceKey, ServiceKeyKind, make_service_key, read_service_keys
+from vault.keys.rotation import Rotation
+from vault.keys.service_keys import ServiceKey, ServiceKeyKind, make_first_key, read_service_keys
 from vault.seal import SealingKey, context_of, new_key, unwrap_key, wrap_key
 
 _COMPARTMENT_ID_SIZE: Final = 16
@@ -101,10 +102,15 @@ class Keyring:
         if not missing:
             return
         with self._database.write() as session:
-            _lock_subjects(session, missing)
-            _refuse_erased(session, missing)
+            lock_subjects(session, missing)
+            refuse_erased(session, missing)
             for model, domain in ((SubjectKey, "subject-key@v1"), (AuditKey, "audit-key@v1")):
                 insert_absent(session, model, [self._of_subject(domain, name, now) for name in missing])
+
+    def is_erased(self, subject_id: str) -> bool:
+        """Whether the subject was erased: none of their keys is ever made again."""
+        with self._database.read() as session:
+            return bool(erased_of(session, [subject_id]))
 
     def audit_key(self, subject_id: str) -> SealingKey:
         """The key of a subject's terms, receipts and event details; it outlives an erasure."""
@@ -131,10 +137,29 @@ class Keyring:
         The audit key stays. A tombstone keeps `ensure_subject` from ever making a key again.
         """
         with self._database.write() as session:
-            _lock_subjects(session, [subject_id])
+            lock_subjects(session, [subject_id])
             insert_if_absent(session, ErasedSubject, {"subject_id": subject_id, "erased_at": now})
             for model in (ConsentShare, CompartmentKey, SubjectKey):
                 session.execute(delete(model).where(col(model.subject_id) == subject_id))
+
+    def erase_compartments(
+        self, subject_id: str, compartment_ids: Sequence[str], *, made_until: datetime | None = None
+    ) -> None:
+        """Delete these compartments' keys and every share of them; idempotent.
+
+        With `made_until`, only keys that were made by then, and their shares: what began anew stays.
+        """
+        with self._database.write() as session:
+            lock_subjects(session, [subject_id])
+            keys = delete(CompartmentKey).where(
+                *_in_compartments(CompartmentKey, subject_id, compartment_ids)
+            )
+            if made_until is not None:
+                keys = keys.where(col(CompartmentKey.created_at) <= made_until)
+            session.execute(keys)
+            kept = select(CompartmentKey.key_id).where(CompartmentKey.subject_id == subject_id)
+            shares = delete(ConsentShare).where(*_in_compartments(ConsentShare, subject_id, compartment_ids))
+            session.execute(shares.where(col(ConsentShare.key_id).not_in(kept)))
 
     # Compartments
 
@@ -160,7 +185,7 @@ class Keyring:
         if len(found) == len(wanted):
             return found
         with self._database.write() as session:
-            _lock_subjects(session, wanted.values())
+            lock_subjects(session, wanted.values())
             return self._make_compartments(session, wanted, now)
 
     def compartment_key(self, subject_id: str, compartment_id: str) -> SealingKey:
@@ -178,7 +203,7 @@ class Keyring:
         with self._database.read() as session:
             found = self._find_compartments(session, wanted)
             missing = {name: subject_id for name, subject_id in wanted.items() if name not in found}
-            erased = _erased_of(session, missing.values())
+            erased = erased_of(session, missing.values())
         for compartment_id, subject_id in missing.items():
             if subject_id not in erased:
                 raise UnknownKeyError(f"compartment {compartment_id}")
@@ -193,7 +218,7 @@ class Keyring:
         """
         grant_id = _grant_of(version_id)
         with self._database.write() as session:
-            _lock_subjects(session, [subject_id])
+            lock_subjects(session, [subject_id])
             keys = self._make_compartments(session, dict.fromkeys(compartment_ids, subject_id), now)
             shares = [
                 {
@@ -216,6 +241,21 @@ class Keyring:
             statement = delete(ConsentShare).where(col(ConsentShare.grant_id) == grant_id)
             return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
+    def delete_shares_before(self, version_id: str) -> int:
+        """Take the shares of earlier versions away, never of later ones; how many there were. Idempotent."""
+        grant_id, number = _grant_of(version_id), _number_of(version_id)
+        with self._database.write() as session:
+            there = select(ConsentShare.version_id).where(ConsentShare.grant_id == grant_id).distinct()
+            earlier = [found for found in session.exec(there) if _number_of(found) < number]
+            statement = delete(ConsentShare).where(col(ConsentShare.version_id).in_(earlier))
+            return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+    def delete_version_shares(self, version_id: str) -> int:
+        """Take the shares of one version away; how many there were. Idempotent."""
+        with self._database.write() as session:
+            statement = delete(ConsentShare).where(col(ConsentShare.version_id) == version_id)
+            return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
     def open_share(self, share: Share) -> SealingKey:
         """A compartment's key from a row of `consent_share`. No database: for the lane."""
         aad = _share_aad(share.version_id, share.compartment_id, share.key_id)
@@ -235,16 +275,21 @@ class Keyring:
         """The broker's current private key of this name, made if need be. ValueError if of another kind."""
         if not self.service_keys(name):
             with self._database.write() as session:
-                make_service_key(session, self._service_sealing_key, name, kind=kind, now=now)
+                make_first_key(session, self._service_sealing_key, name, kind=kind, now=now)
         current = self.service_keys(name)[0]
         if current.kind != kind:
             raise ValueError(f"service key {name!r} is of kind {current.kind}")
         return current
 
     def service_keys(self, name: str) -> list[ServiceKey]:
-        """Every private key of this name, the current one first, then the retired ones."""
+        """Every private key of this name, the current one first, then the others, newest first."""
         with self._database.read() as session:
             return read_service_keys(session, self._service_sealing_key, name)
+
+    @property
+    def rotation(self) -> Rotation:
+        """What turns the broker's own signing keys."""
+        return Rotation(self._database.write, self._service_sealing_key)
 
     @property
     def _service_sealing_key(self) -> SealingKey:
@@ -285,7 +330,7 @@ class Keyring:
         """The compartments' keys, found or made; the caller holds the locks of their subjects."""
         keys = self._find_compartments(session, wanted)
         missing = {name: wanted[name] for name in sorted(wanted.keys() - keys)}
-        _refuse_erased(session, missing.values())
+        refuse_erased(session, missing.values())
         of_subjects = self._subject_keys(session, missing.values())
         rows = []
         for compartment_id, subject_id in missing.items():
@@ -330,29 +375,10 @@ class Keyring:
         return self._roots.unwrap(row.epoch_id, aad, row.wrapped)
 
 
-def _lock_subjects(session: Session, subject_ids: Iterable[str]) -> None:
-    """Let one transaction at a time make or erase these subjects' keys.
-
-    Otherwise a key that is being made while an erasure runs would outlive it. On SQLite a writing
-    transaction is alone anyway. In one order, so that no two wait for each other.
-    """
-    if session.get_bind().dialect.name != "postgresql":
-        return
-    names = func.unnest(bindparam("names", sorted(set(subject_ids)), ARRAY(String))).column_valued("name")
-    numbers = select_values(func.hashtextextended(names, 0).label("number")).distinct().order_by("number")
-    ordered = numbers.subquery()
-    session.execute(select_values(func.pg_advisory_xact_lock(ordered.c.number)))
-
-
-def _erased_of(session: Session, subject_ids: Iterable[str]) -> set[str]:
-    """Those of these subjects who were erased."""
-    found = select(ErasedSubject.subject_id).where(col(ErasedSubject.subject_id).in_(set(subject_ids)))
-    return set(session.exec(found))
-
-
-def _refuse_erased(session: Session, subject_ids: Iterable[str]) -> None:
-    if erased := _erased_of(session, subject_ids):
-        raise ErasedError(min(erased))
+def _in_compartments(
+    model: type[CompartmentKey | ConsentShare], subject_id: str, compartment_ids: Sequence[str]
+) -> tuple[ColumnElement[bool], ...]:
+    return col(model.subject_id) == subject_id, col(model.compartment_id).in_(compartment_ids)
 
 
 def _grant_of(version_id: str) -> str:
@@ -360,6 +386,10 @@ def _grant_of(version_id: str) -> str:
     if not grant_id or not number.isdecimal():
         raise ValueError("a version id is grant_id.number")
     return grant_id
+
+
+def _number_of(version_id: str) -> int:
+    return int(version_id.rpartition(".")[2])
 
 
 def _compartment_aad(subject_id: str, compartment_id: str, key_id: bytes) -> bytes:

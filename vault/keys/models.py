@@ -9,6 +9,7 @@ from sqlmodel import Field
 from vault.schema import Instant, KeyringRow
 
 _IS_CURRENT = text("state = 'current'")
+_IS_NEXT = text("state = 'next'")
 _WHERE_CURRENT: dict[str, Any] = {"sqlite_where": _IS_CURRENT, "postgresql_where": _IS_CURRENT}
 
 
@@ -104,7 +105,11 @@ class ErasedSubject(KeyringRow, table=True):
 
 
 class ServiceKeyRow(KeyringRow, table=True):
-    """A private key of the broker itself, sealed. At most one of a name is current."""
+    """A private key of the broker itself, sealed. At most one of a name is current, and one is next.
+
+    `state` is next, current, previous or retired. `signs_from` is set before it comes and then never moved
+    later; `signed_until` is when the next one took over.
+    """
 
     __tablename__ = "service_key"
     __table_args__ = (
@@ -115,6 +120,13 @@ class ServiceKeyRow(KeyringRow, table=True):
             sqlite_where=_IS_CURRENT,
             postgresql_where=_IS_CURRENT,
         ),
+        Index(
+            "uq_service_key_next",
+            "name",
+            unique=True,
+            sqlite_where=_IS_NEXT,
+            postgresql_where=_IS_NEXT,
+        ),
     )
 
     kid: str = Field(primary_key=True)
@@ -124,3 +136,5 @@ class ServiceKeyRow(KeyringRow, table=True):
     sealed: bytes = Field(sa_type=LargeBinary)
     public_jwk: str
     created_at: datetime = Field(sa_type=Instant)
+    signs_from: datetime = Field(sa_type=Instant)
+    signed_until: datetime | None = Field(default=None, sa_type=Instant)

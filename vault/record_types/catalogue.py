@@ -32,7 +32,8 @@ class RecordType:
 
     `filters` tells where a record holds what a consent may filter by: a path, or a path for each end.
     `value_labels` gives the words for coded values: path -> value -> language -> label. `plain_numbers` are
-    members with long numbers that are not searched for resident registration numbers.
+    members with long numbers that are not searched for resident registration numbers. `predicates` are the
+    questions that it answers with yes or no, as `consent.predicates` reads them.
     """
 
     code: str
@@ -47,6 +48,7 @@ class RecordType:
     schema: Mapping[str, Any]
     example: Mapping[str, Any]
     plain_numbers: tuple[str, ...]
+    predicates: Mapping[str, Mapping[str, Any]]
     invariants: tuple[Invariant, ...] = field(repr=False)
     validator: Draft202012Validator = field(repr=False, compare=False)
 
@@ -116,6 +118,7 @@ def _read(raw: Mapping[str, Any]) -> RecordType:
         schema=MappingProxyType(raw["schema"]),
         example=MappingProxyType(raw["example"]),
         plain_numbers=tuple(raw.get("plain_numbers", ())),
+        predicates=MappingProxyType(raw.get("predicates", {})),
         invariants=tuple(Invariant.read(rule) for rule in raw["invariants"]),
         validator=Draft202012Validator(
             raw["schema"], validate_formats=True, ignore_unknown_formats=False, formats=dict(FORMATS)

@@ -24,8 +24,9 @@ _MOST_DEPTH: Final = 16
 
 @dataclass(frozen=True)
 class Invariant:
-    """One rule as data. `kind` is `sum`, `sum_at_most_zero`, `in_order`, `day_of_number` or one of CHECKS.
+    """One rule as data.
 
+    `kind` is `sum`, `sum_at_most_zero`, `in_order`, `day_of_number`, `whole_year` or one of CHECKS.
     `terms` are (path, weight); a path is dotted, `[]` walks a list, a closing `?` marks a member that may
     be missing. With `each`, the rule is applied to every element of that list, and paths begin there.
     `only_warns`: breaking it is worth telling, and refuses nothing.
@@ -65,6 +66,8 @@ class Invariant:
         if self.kind in {"sum", "sum_at_most_zero"}:
             total = sum(weight * sum(_amounts(data, path)) for path, weight in self.terms)
             return total == 0 if self.kind == "sum" else total <= 0
+        if self.kind == "whole_year":
+            return _is_whole_year(data, *(path for path, _ in self.terms))
         texts = [_texts(data, path) for path, _ in self.terms]
         if self.kind == "in_order":  # ISO dates order as text (RFC 3339 section 5.1)
             told = [some for some in texts if some]
@@ -151,6 +154,15 @@ def _texts(data: object, path: str) -> list[str]:
             raise _UnreadableError
         texts.append(value)
     return texts
+
+
+def _is_whole_year(data: object, year_path: str, first_path: str, last_path: str) -> bool:
+    (year,), (first,), (last,) = (
+        list(_amounts(data, year_path)),
+        _texts(data, first_path),
+        _texts(data, last_path),
+    )
+    return (first, last) == (f"{year:04}-01-01", f"{year:04}-12-31")
 
 
 def _elements(data: object, path: str) -> list[tuple[str, object]]:

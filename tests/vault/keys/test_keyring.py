@@ -201,6 +201,12 @@ def test_of_many_keys_those_of_the_erased_are_left_out(haneul: Citizen, bora: Ci
         keyring.compartment_keys(wanted | {"0" * 32: "haneul"})
 
 
+def test_who_was_erased_is_known_and_nobody_else(haneul: Citizen, bora: Citizen, now: datetime) -> None:
+    keyring = haneul.keyring
+    keyring.erase_subject("bora", now)
+    assert [keyring.is_erased(name) for name in ("haneul", "bora", "nobody")] == [False, True, False]
+
+
 def test_of_many_subjects_none_gets_keys_if_one_was_erased(
     keyring: Keyring, databases: Databases, now: datetime
 ) -> None:
@@ -320,6 +326,19 @@ def test_shares_end_with_their_grant_and_only_with_theirs(
     assert haneul.keyring.delete_shares("grant") == 4
     assert haneul.keyring.delete_shares("grant") == 0
     assert {row.version_id for row in shares(databases)} == {"grant-b.1"}
+
+
+def test_shares_of_earlier_versions_end_and_later_ones_stay(
+    haneul: Citizen, databases: Databases, now: datetime
+) -> None:
+    versions = ["grant.1", "grant.2", "grant.10", "grant-b.1"]
+    for version_id in versions:
+        haneul.keyring.share(version_id, "haneul", haneul.compartments, now)
+    assert haneul.keyring.delete_shares_before("grant.2") == 2
+    assert haneul.keyring.delete_shares_before("grant.2") == 0
+    assert {row.version_id for row in shares(databases)} == {"grant.2", "grant.10", "grant-b.1"}
+    assert haneul.keyring.delete_version_shares("grant.2") == 2
+    assert {row.version_id for row in shares(databases)} == {"grant.10", "grant-b.1"}
 
 
 def test_making_keys_again_changes_nothing(haneul: Citizen, databases: Databases, now: datetime) -> None:

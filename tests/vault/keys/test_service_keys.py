@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlmodel import select, update
 
@@ -49,35 +50,24 @@ def test_a_key_is_made_once(keyring: Keyring, now: datetime) -> None:
     assert keyring.service_keys("oauth") == [first]
     assert keyring.service_keys("receipt") == []
     assert (first.name, first.kind, first.state, first.created_at) == ("oauth", "ES256", "current", now)
-
-
-def test_retired_keys_stand_behind_the_current_one_newest_first(
-    keyring: Keyring, databases: Databases, now: datetime
-) -> None:
-    made = []
-    for day in range(3):
-        made.append(keyring.ensure_service_key("receipt", "ES256", now + timedelta(days=day)).kid)
-        if day < 2:
-            with databases.keyring.write() as session:
-                session.execute(update(ServiceKeyRow).values(state="retired", name="set aside"))
-    with databases.keyring.write() as session:
-        session.execute(update(ServiceKeyRow).values(name="receipt"))
-    keys = keyring.service_keys("receipt")
-    assert [key.kid for key in keys] == made[::-1]
-    assert [key.state for key in keys] == ["current", "retired", "retired"]
+    assert (first.signs_from, first.signed_until) == (now, None)
 
 
 def test_keys_sign_and_are_published_without_their_private_half(keyring: Keyring, now: datetime) -> None:
     oauth = keyring.ensure_service_key("oauth", "ES256", now)
     log = keyring.ensure_service_key("log", "Ed25519", now)
-    published = public_jwks([oauth, log])
-    assert all("d" not in key for key in published["keys"])
-    for key in (oauth, log):
+    openid = keyring.ensure_service_key("openid", "RS256", now)
+    published = public_jwks([oauth, log, openid])
+    assert all(not {"d", "p", "q"} & set(key) for key in published["keys"])
+    for key in (oauth, log, openid):
         assert key.kid == key.public_jwk["kid"] == thumbprint(key.public_jwk)
         token = sign_jwt({"sub": "x"}, key.private_pem, kid=key.kid, typ="test+jwt", alg=key.kind)
         assert verify_jwt(token, published, algorithms=[key.kind], typ="test+jwt")[1] == {"sub": "x"}
     assert isinstance(load_pem_private_key(oauth.private_pem, None), EllipticCurvePrivateKey)
     assert isinstance(load_pem_private_key(log.private_pem, None), Ed25519PrivateKey)
+    native = load_pem_private_key(openid.private_pem, None)
+    assert isinstance(native, RSAPrivateKey)
+    assert (native.key_size, openid.public_jwk["alg"]) == (3072, "RS256")
 
 
 def test_a_private_key_is_in_no_repr_and_not_in_the_database(

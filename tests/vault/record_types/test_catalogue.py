@@ -235,26 +235,44 @@ def test_a_policy_of_no_generation(generation: object) -> None:
 
 def test_the_codes_of_the_catalogue() -> None:
     assert CATALOGUE.codes() == (
+        "credit.loan_balance",
+        "employment.history",
+        "finance.account",
         "finance.payout_account",
         BILL,
         "health.medical_bill_detail",
         "health.pharmacy_bill",
         "health.prescription",
+        "income.certificate",
         POLICY,
+        "person.identity",
+        "realestate.agent_licence",
+        "realestate.fixed_date",
+        "realestate.registry",
         "resident.household",
+        "tax.clearance",
     )
 
 
 def test_natural_keys() -> None:
     keys = [CATALOGUE.get(code).natural_key_of(CATALOGUE.get(code).example) for code in CATALOGUE.codes()]
     assert keys == [
+        "CR-000117",
+        "EI-000117",
+        "050/110000000019",
         "088/110000000019",
         "20261110-0031",
         "20261110-0031",
         "R-20261110-07",
         "20261110-00012",
+        "2025/employment",
         "HB01/HB-4-000001",
+        "HB-R-000117",
+        "HB-2016-000308",
+        "FD-2024-000731",
+        "1101-2008-000206",
         "HH-2024-000117",
+        "national",
     ]
 
 
