@@ -24,6 +24,7 @@ from consent.models import SourceLink, Subject
 from consent.news import News, announce
 from consent.organisations import require_holders
 from consent.purposes import Language
+from consent.roles import Capability, Deployment, Role, place_of
 from consent.vocabulary import EventType
 from vault.keys.keyring import Keyring
 from vault.record_types.catalogue import Catalogue
@@ -46,6 +47,7 @@ class NewLink:
 
     `patient_no` is the holder's own number for the person; `name` and `born_on` (ISO) are what somebody has
     vouched for, so that a record which contradicts them is noticed. Stored sealed, and as keyed indexes.
+    `role` is the deployment's.
     """
 
     subject_id: str
@@ -55,6 +57,7 @@ class NewLink:
     language: Language
     name: str | None = field(default=None, repr=False)
     born_on: str | None = field(default=None, repr=False)
+    role: Role = Role.MANAGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +85,16 @@ def add_subject(work: Work, keyring: Keyring, now: datetime) -> str:
 def link(work: Work, keyring: Keyring, new: NewLink, now: datetime) -> str:
     """Link a subject to a holder; answers the link's id.
 
-    Raises AlreadyLinkedError if the holder's number is linked, whoever to, and
-    UnknownOrganisationError.
+    Raises AlreadyLinkedError if the holder's number is linked, whoever to, UnknownOrganisationError, and
+    RoleForbidsError in a role that collects nothing.
     """
     return link_all(work, keyring, [new], now)[0]
 
 
 def link_all(work: Work, keyring: Keyring, news: Sequence[NewLink], now: datetime) -> list[str]:
     """Link many, as `link` does it, all or none; answers the links' ids, in order."""
+    for role in {new.role for new in news}:
+        Deployment(role).require(Capability.COLLECT)
     require_holders(work.session, {new.holder_id for new in news})
     audit_keys = keyring.audit_keys(new.subject_id for new in news)
     keys = identity_keys(keyring, {(new.subject_id, new.holder_id) for new in news}, now)
@@ -247,6 +252,7 @@ def _link_row(
         terms_digest=keyring.index("source_link.terms", canonical_terms.decode()),
         given_at=now,
         valid_until=now + VALID_FOR,
+        role=new.role,
     )
 
 
@@ -301,11 +307,12 @@ def _covered(keyring: Keyring, audit_key: SealingKey, row: SourceLink) -> tuple[
 
 
 def _draft(keyring: Keyring, catalogue: Catalogue, row: SourceLink, arrival: Arrival) -> RecordDraft:
-    name = rfc8785.dumps([row.subject_id, row.holder_id, arrival.record_type, arrival.natural_key]).decode()
+    place = place_of(row.role, row.holder_id)
+    name = rfc8785.dumps([row.subject_id, place, arrival.record_type, arrival.natural_key]).decode()
     content = canonical(arrival.data)
     return RecordDraft(
         subject_id=row.subject_id,
-        compartment_id=keyring.compartment_id(row.subject_id, row.holder_id, arrival.record_type),
+        compartment_id=keyring.compartment_id(row.subject_id, place, arrival.record_type),
         holder_id=row.holder_id,
         record_type=arrival.record_type,
         schema_revision=catalogue.get(arrival.record_type).revision,

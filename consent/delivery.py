@@ -157,10 +157,14 @@ def _is_under_review(keyring: Keyring, standing: Decision) -> bool:
 
 
 def _is_settled(session: Session, consent: Consent) -> bool:
-    """Every place is taken and acknowledged."""
+    """Every place that counts now is taken and acknowledged."""
     acknowledged = session.exec(
         select(func.count())
         .select_from(Delivery)
-        .where(Delivery.grant_id == consent.grant_id, col(Delivery.acknowledged_at).is_not(None))
+        .where(
+            Delivery.grant_id == consent.grant_id,
+            Delivery.places_since == consent.places_since,
+            col(Delivery.acknowledged_at).is_not(None),
+        )
     ).one()
     return acknowledged >= consent.max_pulls

@@ -63,7 +63,31 @@ class WrongStateError(ConsentError):
     def __init__(self, state: str, event: str) -> None:
         self.state = state
         self.event = event
-        super().__init__(f"what is in state {state} cannot {event}")
+        super().__init__(f"not possible in state {state}: {event}")
+
+
+class DealInvalidError(ConsentError):
+    """A deal that cannot be opened like this, with each fault as `(path, rule)`."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{path}: {rule}" for path, rule in faults))
+
+
+class InvitationInvalidError(ConsentError):
+    """An invitation to a deal that does not open what is asked; `why` is a plain sentence, without data."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)
+
+
+class ReconsentNeededError(ConsentError):
+    """The text was revised in a way that matters: it goes on once the person has read and signed it."""
+
+
+class NothingToChangeError(ConsentError):
+    """A change that would change nothing, or that would add something where nothing may be added."""
 
 
 class NoticeChangedError(ConsentError):
@@ -80,6 +104,39 @@ class RequiredItemMissingError(ConsentError):
     def __init__(self, record_types: list[str]) -> None:
         self.record_types = record_types
         super().__init__(", ".join(record_types))
+
+
+class RightInvalidError(ConsentError):
+    """A request by right that cannot be filed or answered like this, with each fault as `(field, rule)`."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{field}: {rule}" for field, rule in faults))
+
+
+class RoleForbidsError(ConsentError):
+    """The role in which this broker is deployed does not have this capability."""
+
+    def __init__(self, role: str, capability: str) -> None:
+        self.role = role
+        self.capability = capability
+        super().__init__(f"role_forbids: a {role} may not {capability}")
+
+
+class TooManyContactsError(ConsentError):
+    """Too many addresses were named in one day: each is sent a code, and it may be a stranger's."""
+
+
+class SignerRefusedError(ConsentError):
+    """Whoever decides may not decide for this person: the reason is one of the law's (`RefusalReason`)."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class CoHolderNeededError(ConsentError):
+    """It would open an account that others hold too, and they were not asked (THIRD_PARTY_RIGHTS)."""
 
 
 class ReceiptInvalidError(ConsentError):

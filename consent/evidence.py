@@ -29,6 +29,10 @@ class Work(Protocol):
     def session(self) -> Session:
         """The session of the one transaction."""
 
+    @property
+    def acting(self) -> Mapping[str, str] | None:
+        """Who acts for the person and in which capacity, if it is not the person (`consent.standing`)."""
+
     def record(self, entry: Entry) -> None:
         """Put an entry into the log with this transaction's commit."""
 
@@ -74,16 +78,18 @@ def record_consent_event(  # noqa: PLR0913 - an event has this many sides
     *,
     detail: Mapping[str, Any],
     now: datetime,
+    facts: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Put an event of a consent into the log with this transaction's commit."""
+    """Put an event of a consent into the log with this transaction's commit. `facts` are public."""
+    acting = {} if work.acting is None else {"acting": dict(work.acting)}
     occurrence = Occurrence(
         event=event,
         handle=consent.handle,
         at=now,
         recipient=consent.recipient_id,
         purpose=consent.purpose,
-        facts={"change": consent.change_count},
-        detail={"grant_id": consent.grant_id, **detail},
+        facts={"change": consent.change_count, **(facts or {})},
+        detail={"grant_id": consent.grant_id, **detail, **acting},
     )
     work.record(evidence(keyring.audit_key(consent.subject_id), occurrence))
 
@@ -95,12 +101,23 @@ def open_detail(
 
     Raises TamperedError if the sealed detail is not the one that the leaf commits to.
     """
+    _, detail = open_commitment(audit_key, handle=handle, commitment=commitment, detail_sealed=detail_sealed)
+    loaded: dict[str, Any] = orjson.loads(detail)
+    return loaded
+
+
+def open_commitment(
+    audit_key: SealingKey, *, handle: str, commitment: bytes, detail_sealed: bytes
+) -> tuple[bytes, bytes]:
+    """Opening and canonical detail of an entry: with both, anybody can check what its leaf commits to.
+
+    Raises TamperedError like `open_detail`.
+    """
     opened = open_sealed(audit_key, _context(handle, commitment), detail_sealed)
     opening, detail = opened[:OPENING_BYTES], opened[OPENING_BYTES:]
     if not check_opening(commitment, detail=detail, opening=opening):
         raise TamperedError
-    loaded: dict[str, Any] = orjson.loads(detail)
-    return loaded
+    return opening, detail
 
 
 def _context(handle: str, commitment: bytes) -> bytes:

@@ -1,38 +1,51 @@
-"""The life of a consent, from request to its end. The only writer of Consent.
+"""The life of a consent, from request to its end. With `consent.changing` the only writer of Consent.
 
-Every transition locks its consent (`FOR NO KEY UPDATE`: the lane's foreign keys must not wait), checks
-the state, raises `change_count` and puts its event into the same commit.
+Every transition locks its consent (`FOR NO KEY UPDATE`: the lane's foreign keys must not wait), follows the
+table of `consent.states`, raises `change_count` and puts its event into the same commit.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
 
-from sqlmodel import col, select
+from sqlmodel import select
 
-from consent.errors import NoHolderError, NotFoundError, NoticeChangedError, WrongStateError
+from consent import states
+from consent.errors import NotFoundError, ReconsentNeededError, WrongStateError
 from consent.evidence import Work, record_consent_event
-from consent.models import Consent, ConsentCompartment, ConsentVersion, SourceLink
-from consent.organisations import require_holders, require_recipient
+from consent.granting import (
+    ReceiptSigner,
+    Text,
+    add_version,
+    agreed_detail,
+    await_arrivals,
+    check_notice,
+    current_version,
+    language_of,
+    misses_co_holder,
+    put_in_force,
+    with_holders,
+)
+from consent.models import Consent, ConsentParty, ConsentVersion
+from consent.obligations import fall_due
 from consent.outbox import DutyKind, hurry, owe
 from consent.purposes import Language, Purpose
-from consent.receipt import Agreement, receipt
+from consent.receipt_issue import owe_receipt
 from consent.terms import Terms, narrow
-from consent.versions import REQUESTED_NUMBER, open_terms, seal_receipt, seal_terms, version_id_of
-from consent.vocabulary import ConsentState, EventType
+from consent.versions import REQUESTED_NUMBER, open_terms, version_id_of
+from consent.vocabulary import ConsentState, EventType, StateReason, VersionKind
 from vault.keys.keyring import Keyring
 from vault.schema import random_id
 
-ReceiptSigner = Callable[[Mapping[str, Any]], str]
-
-_LIVING: Final = {ConsentState.GIVEN, ConsentState.PAUSED}
-_CAN_BE_WITHDRAWN: Final = {*_LIVING, ConsentState.FULFILLED, ConsentState.EXPIRED}
+_NOT_THEIR_OWN = frozenset({StateReason.RECIPIENT_SUSPENDED, StateReason.INACTIVITY})
 
 
 @dataclass(frozen=True, slots=True)
 class NewConsent:
-    """A request that a signed-in person has opened."""
+    """A request that a signed-in person has opened.
+
+    `signed_by` is the representative who decides for them; `co_holders` are others who must sign too.
+    """
 
     subject_id: str
     recipient_id: str
@@ -40,13 +53,17 @@ class NewConsent:
     terms: Terms
     notice_digest: bytes
     language: Language
+    signed_by: str | None = None
+    co_holders: frozenset[str] = frozenset()
+    deal_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
     """A person's yes: to which record types, to which text, and from which holders.
 
-    `holders` are those that the person was shown where the terms name none (all that are linked).
+    `holders` are those that the person was shown where the terms name none (all that are linked). `chosen`
+    says for a record type which answer is given instead of what was asked for (`Alternative.key`).
     """
 
     grant_id: str
@@ -55,16 +72,17 @@ class Signature:
     notice_digest: bytes
     language: Language
     holders: frozenset[str] = frozenset()
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What giving a consent made."""
+    """What a signature made. `receipt_jws` is None while somebody else has yet to sign."""
 
     grant_id: str
     version_id: str
     terms: Terms
-    receipt_jws: str
+    receipt_jws: str | None
 
 
 def request(work: Work, keyring: Keyring, new: NewConsent, now: datetime) -> str:
@@ -87,11 +105,16 @@ def request(work: Work, keyring: Keyring, new: NewConsent, now: datetime) -> str
         valid_from=new.terms.access.valid_from,
         valid_until=new.terms.access.valid_until,
         max_pulls=new.terms.access.max_pulls,
+        deal_id=new.deal_id,
+        signed_by=new.signed_by,
         created_at=now,
     )
     work.session.add(consent)
     work.session.flush()
-    _add_version(work, keyring, consent, _Text(new.terms, new.notice_digest, new.language), now)
+    for subject_id in sorted(new.co_holders - {new.subject_id}):
+        work.session.add(ConsentParty(grant_id=grant_id, subject_id=subject_id, kind="co_holder"))
+    text = Text(new.terms, new.notice_digest, new.language)
+    add_version(work, keyring, consent, text, VersionKind.REQUEST, now)
     record_consent_event(
         work, keyring, consent, EventType.CONSENT_REQUESTED, detail={"terms": new.terms.to_detail()}, now=now
     )
@@ -107,105 +130,169 @@ def give(  # noqa: PLR0913 - each argument is a different thing that giving need
     sign_receipt: ReceiptSigner,
     now: datetime,
 ) -> Given:
-    """The person agrees. Shares are made first: a crash leaves unused keys, never a consent without.
+    """The person agrees. If nobody else must sign, the consent is given; otherwise it is partially signed.
 
     `purpose` is the consent's, with the texts as they read now: the text that was signed must be one
     of them. What was agreed names the holders, also where the request did not. Raises NotFoundError,
     WrongStateError, NoticeChangedError (also when other holders are linked than were shown),
-    NoHolderError, RequiredItemMissingError, UnknownOrganisationError.
+    NoHolderError, RequiredItemMissingError, UnknownOrganisationError, InvalidTermsError.
     """
     consent = _locked(work, signature.grant_id, signature.subject_id)
     if consent.state != ConsentState.REQUESTED or now >= consent.valid_until:
         raise WrongStateError(consent.state, "give")
-    if consent.purpose != purpose.code or signature.notice_digest != purpose.notice_digest(
-        signature.language
-    ):
-        raise NoticeChangedError
-    recipient = require_recipient(work.session, consent.recipient_id)
-    _await_arrivals(work, consent.subject_id)
-    terms, holders = _agreed(work, keyring, consent, signature, now)
+    check_notice(consent, purpose, signature.notice_digest, signature.language)
+    await_arrivals(work, consent.subject_id)
+    asked = work.session.get_one(ConsentVersion, version_id_of(consent.grant_id, REQUESTED_NUMBER))
+    chosen = purpose.choose(signature.chosen)
+    narrowed = narrow(open_terms(keyring, consent.subject_id, asked), signature.granted, chosen)
+    terms = with_holders(work, consent.subject_id, narrowed, signature.holders, now)
     consent.version_number = REQUESTED_NUMBER + 1
-    text = _Text(terms, signature.notice_digest, signature.language)
-    version = _add_version(work, keyring, consent, text, now)
-    _share(work, keyring, consent, version, terms=terms, holders=holders, now=now)
-    agreement = Agreement(
-        grant_id=consent.grant_id,
-        version_number=consent.version_number,
-        subject_ref=consent.handle,
-        recipient=recipient,
-        holders=tuple(holders),
-        terms=terms,
-        notice_digest=signature.notice_digest,
-        notice_revision=purpose.notice.revision,
-        language=signature.language,
-        given_at=now,
+    text = Text(terms, signature.notice_digest, signature.language)
+    version = add_version(work, keyring, consent, text, VersionKind.GRANT, now)
+    if others_must_sign(work, consent):
+        move(consent, EventType.CONSENT_SIGNED)
+        detail = agreed_detail(terms, version, purpose)
+        record_consent_event(work, keyring, consent, EventType.CONSENT_SIGNED, detail=detail, now=now)
+        return Given(consent.grant_id, version.version_id, terms, None)
+    receipt_jws = _complete(
+        work, keyring, consent, version, terms, purpose=purpose, sign_receipt=sign_receipt, now=now
     )
-    receipt_jws = sign_receipt(receipt(agreement))
-    version.receipt_sealed = seal_receipt(keyring, consent.subject_id, version.version_id, receipt_jws)
-    consent.given_at = now
-    _move(consent, ConsentState.GIVEN)
-    detail = {
-        "terms": terms.to_detail(),
-        "notice": signature.notice_digest.hex(),
-        "language": signature.language,
-        "text": purpose.shown(signature.language),  # the digest alone could show nobody what was read
-    }
-    record_consent_event(work, keyring, consent, EventType.CONSENT_GIVEN, detail=detail, now=now)
     return Given(consent.grant_id, version.version_id, terms, receipt_jws)
+
+
+def complete(  # noqa: PLR0913 - each argument is a different thing that giving needs
+    work: Work,
+    keyring: Keyring,
+    consent: Consent,
+    *,
+    purpose: Purpose,
+    sign_receipt: ReceiptSigner,
+    now: datetime,
+) -> Given:
+    """The last one has signed: the consent is given. `consent` is locked and PARTIALLY_SIGNED.
+
+    Raises WrongStateError (also once its window is over), NoticeChangedError if the text was revised since
+    the person signed it, UnknownOrganisationError.
+    """
+    if consent.state != ConsentState.PARTIALLY_SIGNED or now >= consent.valid_until:
+        raise WrongStateError(consent.state, "complete")
+    version = current_version(work, consent)
+    check_notice(consent, purpose, version.notice_digest, language_of(version))
+    terms = open_terms(keyring, consent.subject_id, version)
+    receipt_jws = _complete(
+        work, keyring, consent, version, terms, purpose=purpose, sign_receipt=sign_receipt, now=now
+    )
+    return Given(consent.grant_id, version.version_id, terms, receipt_jws)
+
+
+def others_must_sign(work: Work, consent: Consent) -> bool:
+    """Whether a co-holder has yet to approve, or it is one of a deal, which completes all at once."""
+    return consent.deal_id is not None or misses_co_holder(work.session, consent)
 
 
 def refuse(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
     """The person says no. No reason is asked for."""
-    consent = _locked(work, grant_id, subject_id)
-    if consent.state != ConsentState.REQUESTED:
-        raise WrongStateError(consent.state, "refuse")
-    consent.ended_at = now
-    _move(consent, ConsentState.REFUSED)
-    # An attempt to give that never committed may have left shares behind.
-    work.after_commit(lambda: _discard(keyring.delete_shares(grant_id)))
-    record_consent_event(work, keyring, consent, EventType.CONSENT_REFUSED, detail={}, now=now)
+    refuse_locked(work, keyring, _locked(work, grant_id, subject_id), None, now)
+
+
+def refuse_locked(
+    work: Work, keyring: Keyring, consent: Consent, reason: StateReason | None, now: datetime
+) -> None:
+    """The same for a consent that is locked: somebody who had to sign too has refused (`reason`).
+
+    Raises WrongStateError unless it waits for a decision.
+    """
+    _end(work, keyring, consent, EventType.CONSENT_REFUSED, reason, now)
 
 
 def pause(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
     """The person stops it for a time: pulls are refused, shares and tokens stay. Idempotent.
 
-    Raises NotFoundError, and WrongStateError unless it is given and its window is not over.
+    A pause for a reason that passes by itself becomes the person's own. Raises NotFoundError, and
+    WrongStateError unless it is living and its window is not over.
     """
     consent = _locked(work, grant_id, subject_id)
-    if consent.state == ConsentState.PAUSED:
+    if consent.state == ConsentState.PAUSED and consent.state_reason not in _NOT_THEIR_OWN:
         return
-    if consent.state != ConsentState.GIVEN or now >= consent.valid_until:
+    pause_locked(work, keyring, consent, StateReason.BY_SUBJECT, now)
+
+
+def pause_locked(work: Work, keyring: Keyring, consent: Consent, reason: StateReason, now: datetime) -> None:
+    """Pause a consent that is locked, or give its pause another reason.
+
+    Raises WrongStateError unless it is living and in time.
+    """
+    if consent.state not in states.LIVING or now >= consent.valid_until:
         raise WrongStateError(consent.state, "pause")
-    _move(consent, ConsentState.PAUSED)
-    record_consent_event(work, keyring, consent, EventType.CONSENT_PAUSED, detail={}, now=now)
+    move(consent, EventType.CONSENT_PAUSED, reason)
+    owe(work.session, DutyKind.TELL_PAUSED, consent.grant_id, now)
+    detail = {"reason": reason}
+    record_consent_event(work, keyring, consent, EventType.CONSENT_PAUSED, detail=detail, now=now)
 
 
 def resume(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
     """The person lets it go on, with no new token; what arrived meanwhile is told at once. Idempotent.
 
-    Raises NotFoundError, and WrongStateError unless it is paused (or given) and its window is not over.
+    Raises NotFoundError, WrongStateError unless it is paused (or given) and its window is not over, or
+    while its recipient is suspended, and ReconsentNeededError where the text has to be read first.
     """
     consent = _locked(work, grant_id, subject_id)
-    if consent.state not in _LIVING or now >= consent.valid_until:
+    if consent.state not in states.LIVING or now >= consent.valid_until:
         raise WrongStateError(consent.state, "resume")
     if consent.state == ConsentState.GIVEN:
         return
-    _move(consent, ConsentState.GIVEN)
-    hurry(work.session, DutyKind.TELL_RECIPIENT, grant_id, now)
+    if consent.state_reason == StateReason.RECONSENT:
+        raise ReconsentNeededError
+    if consent.state_reason == StateReason.RECIPIENT_SUSPENDED:
+        raise WrongStateError(consent.state, "resume")
+    resume_locked(work, keyring, consent, now)
+
+
+def resume_locked(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> None:
+    """Let a paused consent that is locked go on; the caller knows that its reason is over."""
+    move(consent, EventType.CONSENT_RESUMED)
+    hurry(work.session, DutyKind.TELL_RECIPIENT, consent.grant_id, now)
+    owe(work.session, DutyKind.TELL_RESUMED, consent.grant_id, now)
     record_consent_event(work, keyring, consent, EventType.CONSENT_RESUMED, detail={}, now=now)
 
 
 def withdraw(work: Work, keyring: Keyring, grant_id: str, subject_id: str, now: datetime) -> None:
     """The person stops it. Once this has committed, nothing is released; a second time changes nothing.
 
-    Raises NotFoundError, and WrongStateError for what was never given.
+    What has ended by itself can still be withdrawn: what was stored must be deleted now. Raises
+    NotFoundError, and WrongStateError for what was never signed.
     """
-    consent = _locked(work, grant_id, subject_id)
+    withdraw_locked(work, keyring, _locked(work, grant_id, subject_id), now)
+
+
+def withdraw_locked(
+    work: Work, keyring: Keyring, consent: Consent, now: datetime, reason: StateReason | None = None
+) -> None:
+    """The same for a consent that is locked: a co-holder or a representative stops it."""
     if consent.state == ConsentState.WITHDRAWN:
         return
-    if consent.state not in _CAN_BE_WITHDRAWN or consent.given_at is None:
-        raise WrongStateError(consent.state, "withdraw")
-    _end(work, keyring, consent, ConsentState.WITHDRAWN, now)
+    if consent.state == ConsentState.EXPIRED and consent.given_at is None:
+        raise WrongStateError(consent.state, "withdraw")  # a request that nobody answered
+    _end(work, keyring, consent, EventType.CONSENT_WITHDRAWN, reason, now)
+
+
+def revoke(work: Work, keyring: Keyring, grant_id: str, reason: StateReason, now: datetime) -> None:
+    """Somebody other than the person ends it: an authority, the registrar, security. Idempotent.
+
+    Raises NotFoundError, and WrongStateError unless it is living.
+    """
+    consent = lock(work, grant_id)
+    if consent.state != ConsentState.REVOKED:
+        _end(work, keyring, consent, EventType.CONSENT_REVOKED, reason, now)
+
+
+def invalidate(work: Work, keyring: Keyring, consent: Consent, reason: StateReason, now: datetime) -> None:
+    """What it stood on has fallen: recipient, purpose, source or mandate. `consent` is locked. Idempotent.
+
+    Raises WrongStateError unless it is living.
+    """
+    if consent.state != ConsentState.INVALIDATED:
+        _end(work, keyring, consent, EventType.CONSENT_INVALIDATED, reason, now)
 
 
 def fulfil(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> None:
@@ -213,21 +300,21 @@ def fulfil(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> Non
 
     Raises WrongStateError unless it is GIVEN.
     """
-    if consent.state != ConsentState.GIVEN:
-        raise WrongStateError(consent.state, "fulfil")
-    _end(work, keyring, consent, ConsentState.FULFILLED, now)
+    _end(work, keyring, consent, EventType.CONSENT_FULFILLED, None, now)
 
 
-def expire(work: Work, keyring: Keyring, consent: Consent, now: datetime) -> None:
+def expire(
+    work: Work, keyring: Keyring, consent: Consent, now: datetime, reason: StateReason | None = None
+) -> None:
     """Time has ended it. `consent` is locked.
 
-    A living one when its window is over (deciding has refused since that instant already), a request when
-    the caller says so. Raises WrongStateError in any other state, and before a window's end.
+    A living one when its window is over (deciding has refused since that instant already), one that waits
+    for a signature when the caller says so. Raises WrongStateError in any other state, and before a
+    window's end.
     """
-    is_over = consent.state in _LIVING and now >= consent.valid_until
-    if not is_over and consent.state != ConsentState.REQUESTED:
+    if consent.state not in states.OPEN and now < consent.valid_until:
         raise WrongStateError(consent.state, "expire")
-    _end(work, keyring, consent, ConsentState.EXPIRED, now)
+    _end(work, keyring, consent, EventType.CONSENT_EXPIRED, reason, now)
 
 
 def lock(work: Work, grant_id: str) -> Consent:
@@ -243,20 +330,39 @@ def lock(work: Work, grant_id: str) -> Consent:
     return consent
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """Terms with the notice that explained them."""
-
-    terms: Terms
-    notice_digest: bytes
-    language: str
+def move(consent: Consent, event: EventType, reason: StateReason | None = None) -> None:
+    """Follow the table. Raises WrongStateError. For `consent.changing`, besides this module."""
+    consent.state = states.after(ConsentState(consent.state), event)
+    consent.state_reason = reason
+    consent.change_count += 1
 
 
-_EVENTS: Final = {
-    ConsentState.WITHDRAWN: EventType.CONSENT_WITHDRAWN,
-    ConsentState.FULFILLED: EventType.CONSENT_FULFILLED,
-    ConsentState.EXPIRED: EventType.CONSENT_EXPIRED,
-}
+def _complete(  # noqa: PLR0913 - each argument is a different thing that giving needs
+    work: Work,
+    keyring: Keyring,
+    consent: Consent,
+    version: ConsentVersion,
+    terms: Terms,
+    *,
+    purpose: Purpose,
+    sign_receipt: ReceiptSigner,
+    now: datetime,
+) -> str:
+    receipt_jws = put_in_force(
+        work, keyring, consent, version, terms, purpose=purpose, sign_receipt=sign_receipt, now=now
+    )
+    consent.given_at = now
+    move(consent, EventType.CONSENT_GIVEN)
+    record_consent_event(
+        work,
+        keyring,
+        consent,
+        EventType.CONSENT_GIVEN,
+        facts={"access": terms.access.kind},
+        detail=agreed_detail(terms, version, purpose),
+        now=now,
+    )
+    return receipt_jws
 
 
 def _locked(work: Work, grant_id: str, subject_id: str) -> Consent:
@@ -266,105 +372,27 @@ def _locked(work: Work, grant_id: str, subject_id: str) -> Consent:
     return consent
 
 
-def _end(work: Work, keyring: Keyring, consent: Consent, state: ConsentState, now: datetime) -> None:
-    """End access: state and event commit, then the shares go, then the answer; a duty repeats it."""
+def _end(  # noqa: PLR0913, PLR0917 - an end is all of these
+    work: Work,
+    keyring: Keyring,
+    consent: Consent,
+    event: EventType,
+    reason: StateReason | None,
+    now: datetime,
+) -> None:
+    """The one end of every consent: state and event commit, then the shares go; a duty repeats that."""
     grant_id = consent.grant_id
+    move(consent, event, reason)
     consent.ended_at = now
-    _move(consent, state)
-    record_consent_event(work, keyring, consent, _EVENTS[state], detail={}, now=now)
+    detail = {} if reason is None else {"reason": reason}
+    record_consent_event(work, keyring, consent, event, detail=detail, now=now)
     owe(work.session, DutyKind.DESTROY_SHARES, grant_id, now)
+    owe_receipt(work.session, consent, event, now)
+    fall_due(work, keyring, consent, now)
+    if consent.deal_id is not None:
+        owe(work.session, DutyKind.CLOSE_DEAL, consent.deal_id, now)
     work.after_commit(lambda: _discard(keyring.delete_shares(grant_id)))
 
 
 def _discard(_: int) -> None:
     """The number of deleted shares tells nothing here: the duty counts again."""
-
-
-def _move(consent: Consent, state: ConsentState) -> None:
-    consent.state = state
-    consent.change_count += 1
-
-
-def _await_arrivals(work: Work, subject_id: str) -> None:
-    """Wait for records that are being stored, which hold their link (`consent.collection`).
-
-    What is stored before is in this consent's first pull; what comes after sees the consent and is
-    announced. Without the lock a record could slip between the two.
-    """
-    living = select(SourceLink.link_id).where(
-        SourceLink.subject_id == subject_id, col(SourceLink.ended_at).is_(None)
-    )
-    work.session.exec(living.order_by(col(SourceLink.link_id)).with_for_update(key_share=True)).all()
-
-
-def _agreed(
-    work: Work, keyring: Keyring, consent: Consent, signature: Signature, now: datetime
-) -> tuple[Terms, list[str]]:
-    """What was asked, narrowed to what the person said yes to, and the holders that it opens."""
-    asked = work.session.get_one(ConsentVersion, version_id_of(consent.grant_id, REQUESTED_NUMBER))
-    terms = narrow(open_terms(keyring, consent.subject_id, asked), signature.granted)
-    holders = _holders(work, consent.subject_id, terms, now)
-    if not holders:
-        raise NoHolderError
-    if terms.holders is None:
-        if signature.holders != frozenset(holders):
-            raise NoticeChangedError
-        terms = terms.model_copy(update={"holders": tuple(holders)})
-    return terms, holders
-
-
-def _share(  # noqa: PLR0913 - a share is of all of these
-    work: Work,
-    keyring: Keyring,
-    consent: Consent,
-    version: ConsentVersion,
-    *,
-    terms: Terms,
-    holders: list[str],
-    now: datetime,
-) -> None:
-    """Let the version open the compartments of every granted item of every holder."""
-    compartments = [
-        keyring.compartment_id(consent.subject_id, holder, item.record_type)
-        for item in terms.items
-        for holder in holders
-    ]
-    keyring.delete_shares(consent.grant_id)  # what an attempt that never committed shared may be more
-    keyring.share(version.version_id, consent.subject_id, compartments, now)
-    for compartment_id in compartments:
-        work.session.add(ConsentCompartment(version_id=version.version_id, compartment_id=compartment_id))
-
-
-def _holders(work: Work, subject_id: str, terms: Terms, now: datetime) -> list[str]:
-    """The holders that were named, or all that are linked now."""
-    if terms.holders is not None:
-        require_holders(work.session, terms.holders)
-        return sorted(terms.holders)
-    linked = work.session.exec(
-        select(SourceLink.holder_id).where(
-            SourceLink.subject_id == subject_id,
-            col(SourceLink.ended_at).is_(None),
-            col(SourceLink.valid_until) > now,
-        )
-    )
-    return sorted(set(linked))
-
-
-def _add_version(
-    work: Work, keyring: Keyring, consent: Consent, text: _Text, now: datetime
-) -> ConsentVersion:
-    version_id = version_id_of(consent.grant_id, consent.version_number)
-    version = ConsentVersion(
-        version_id=version_id,
-        grant_id=consent.grant_id,
-        number=consent.version_number,
-        terms_sealed=seal_terms(keyring, consent.subject_id, version_id, text.terms),
-        # Keyed: terms are guessable, and a thief of the database could try them against a plain digest.
-        terms_digest=keyring.index("consent.terms", text.terms.canonical().decode()),
-        notice_digest=text.notice_digest,
-        language=text.language,
-        created_at=now,
-    )
-    work.session.add(version)
-    work.session.flush()
-    return version

@@ -44,18 +44,18 @@ def announce(
     for one in news:
         by_compartment[one.compartment_id].append(one)
     told = [
-        grant_id
-        for grant_id, terms, arrived in _covering(session, keyring, by_compartment, now)
+        consent
+        for consent, terms, arrived in _covering(session, keyring, by_compartment, now)
         if any(_covers(terms, catalogue, one) for one in arrived)
     ]
-    for grant_id in told:
-        owe(session, DutyKind.TELL_RECIPIENT, grant_id, now)
-    return told
+    for consent in told:
+        owe(session, DutyKind.TELL_RECIPIENT, consent.grant_id, now, client_id=consent.client_id)
+    return [consent.grant_id for consent in told]
 
 
 def _covering(
     session: Session, keyring: Keyring, by_compartment: Mapping[str, list[News]], now: datetime
-) -> Iterator[tuple[str, Terms, list[News]]]:
+) -> Iterator[tuple[Consent, Terms, list[News]]]:
     """Each periodic consent that opens one of the compartments, with what has arrived in them.
 
     One with no place left is left out: its recipient could not pull. So is one whose terms were tampered
@@ -64,7 +64,10 @@ def _covering(
     taken = (
         select(func.count())
         .select_from(Delivery)
-        .where(col(Delivery.version_id) == col(ConsentVersion.version_id))
+        .where(
+            col(Delivery.grant_id) == col(Consent.grant_id),
+            col(Delivery.places_since) == col(Consent.places_since),
+        )
         .scalar_subquery()
     )
     rows = session.exec(
@@ -80,19 +83,19 @@ def _covering(
         )
     )
     opened: dict[str, list[str]] = defaultdict(list)
-    versions: dict[str, tuple[str, ConsentVersion]] = {}
+    versions: dict[str, tuple[Consent, ConsentVersion]] = {}
     for consent, version, compartment_id in rows:
-        versions[consent.grant_id] = (consent.subject_id, version)
+        versions[consent.grant_id] = (consent, version)
         opened[consent.grant_id].append(compartment_id)
-    audit_keys = keyring.audit_keys(subject_id for subject_id, _ in versions.values())
+    audit_keys = keyring.audit_keys(consent.subject_id for consent, _ in versions.values())
     for grant_id in sorted(versions):
-        subject_id, version = versions[grant_id]
+        consent, version = versions[grant_id]
         try:
-            terms = open_terms_with(audit_keys[subject_id], version.version_id, version.terms_sealed)
+            terms = open_terms_with(audit_keys[consent.subject_id], version.version_id, version.terms_sealed)
         except TamperedError:
             continue
         if terms.access.cycle is not None:
-            yield grant_id, terms, [one for place in opened[grant_id] for one in by_compartment[place]]
+            yield consent, terms, [one for place in opened[grant_id] for one in by_compartment[place]]
 
 
 def _covers(terms: Terms, catalogue: Catalogue, news: News) -> bool:

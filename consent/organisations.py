@@ -13,10 +13,11 @@ from consent.models import Organisation
 
 
 class OrganisationStatus(StrEnum):
-    """A suspended organisation neither receives nor delivers."""
+    """A suspended organisation neither receives nor delivers until it may again; a removed one never."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,28 @@ def register(session: Session, new: NewOrganisation, now: datetime) -> None:
 
 
 def suspend(session: Session, organisation_id: str) -> None:
-    """Stop an organisation: its tokens are refused from the next request on."""
+    """Stop an organisation: its tokens are refused from the next request on, and consents to it pause.
+
+    Raises UnknownOrganisationError, for one that was removed too.
+    """
+    _set_status(session, organisation_id, OrganisationStatus.SUSPENDED)
+
+
+def reinstate(session: Session, organisation_id: str) -> None:
+    """End a suspension: what was paused for it goes on. Raises UnknownOrganisationError."""
+    _set_status(session, organisation_id, OrganisationStatus.ACTIVE)
+
+
+def remove(session: Session, organisation_id: str) -> None:
+    """Take it out for good: every consent to it becomes invalid. Raises UnknownOrganisationError."""
+    _set_status(session, organisation_id, OrganisationStatus.REMOVED)
+
+
+def _set_status(session: Session, organisation_id: str, status: OrganisationStatus) -> None:
     row = session.get(Organisation, organisation_id)
-    if row is None:
+    if row is None or row.status == OrganisationStatus.REMOVED:
         raise UnknownOrganisationError([organisation_id])
-    row.status = OrganisationStatus.SUSPENDED
+    row.status = status
 
 
 def organisations(session: Session) -> list[Organisation]:

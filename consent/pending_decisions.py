@@ -101,24 +101,37 @@ def dismiss(work: Work, keyring: Keyring, pending_id: str, staff: Staff, now: da
     _decide(row, PendingState.DISMISSED, now)
 
 
-def lapse(work: Work, keyring: Keyring, now: datetime) -> int:
-    """Delete every row whose time is over; how many had still waited. Theirs goes on record."""
-    rows = work.session.exec(
+def overdue_pending(session: Session, now: datetime) -> list[str]:
+    """The ids of what was kept apart for too long."""
+    return list(
+        session.exec(
+            select(PendingRecord.pending_id)
+            .where(col(PendingRecord.expires_at) <= now)
+            .order_by(col(PendingRecord.pending_id))
+        )
+    )
+
+
+def lapse(work: Work, keyring: Keyring, pending_id: str, now: datetime) -> bool:
+    """Delete a row whose time is over; whether it had still waited, which goes on record.
+
+    One that somebody has in hand is left for the next time.
+    """
+    row = work.session.exec(
         select(PendingRecord)
-        .where(col(PendingRecord.expires_at) <= now)
-        .order_by(col(PendingRecord.pending_id))
+        .where(PendingRecord.pending_id == pending_id, col(PendingRecord.expires_at) <= now)
         .with_for_update(skip_locked=True)
-    ).all()
-    waiting = [row for row in rows if row.state == PendingState.WAITING]
-    for row in waiting:
-        link = _link_of(work.session, row)
-        if link is not None:
-            record_link_event(
-                work, keyring, link, EventType.RECORD_LAPSED, facts={"rule": row.rule}, detail={}, now=now
-            )
-    for row in rows:
-        work.session.delete(row)
-    return len(waiting)
+    ).one_or_none()
+    if row is None:
+        return False
+    is_waiting = row.state == PendingState.WAITING
+    link = _link_of(work.session, row) if is_waiting else None
+    if link is not None:
+        record_link_event(
+            work, keyring, link, EventType.RECORD_LAPSED, facts={"rule": row.rule}, detail={}, now=now
+        )
+    work.session.delete(row)
+    return is_waiting
 
 
 def _waiting(session: Session, pending_id: str, event: str) -> PendingRecord:

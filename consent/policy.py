@@ -9,15 +9,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from consent.terms import Item, Terms
-from consent.vocabulary import ConsentState, Reason
+from consent.vocabulary import AccessKind, ConsentState, Reason
 
 _NOT_GIVEN: Final = {
     ConsentState.REQUESTED: Reason.CONSENT_REQUESTED,
+    ConsentState.PARTIALLY_SIGNED: Reason.CONSENT_PARTIALLY_SIGNED,
     ConsentState.PAUSED: Reason.CONSENT_PAUSED,
     ConsentState.FULFILLED: Reason.CONSENT_FULFILLED,
     ConsentState.REFUSED: Reason.CONSENT_REFUSED,
     ConsentState.EXPIRED: Reason.CONSENT_EXPIRED,
     ConsentState.WITHDRAWN: Reason.CONSENT_WITHDRAWN,
+    ConsentState.REVOKED: Reason.CONSENT_REVOKED,
+    ConsentState.INVALIDATED: Reason.CONSENT_INVALIDATED,
 }
 
 
@@ -34,6 +37,7 @@ class ConsentFacts:
     places_taken: int
     last_place_at: datetime | None
     redelivery_window: timedelta
+    pause_at: datetime | None = None
 
     def is_used_up(self, now: datetime) -> bool:
         """Every place is taken and the last one's redelivery window is over."""
@@ -52,12 +56,45 @@ class PastDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn:
+    """The sign-in that a token came of: when it was, and of which class (`acr`)."""
+
+    at: datetime
+    acr: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRule:
+    """What the sign-in behind a token must be for these record types to leave (RFC 9470).
+
+    At most `max_age` ago, if that is not None; of one of `acr_values`, if there are any. Not for consents of
+    `exempt_purposes`: in an emergency the person cannot sign in.
+    """
+
+    record_types: frozenset[str]
+    max_age: timedelta | None = None
+    acr_values: tuple[str, ...] = ()
+    exempt_purposes: frozenset[str] = frozenset()
+
+    def is_met_by(self, sign_in: SignIn | None, now: datetime) -> bool:
+        """Whether it was late and strong enough; one that nobody knows of never was."""
+        if sign_in is None or (self.acr_values and sign_in.acr not in self.acr_values):
+            return False
+        return self.max_age is None or now <= sign_in.at + self.max_age
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequest:
-    """What a recipient asks for now: everything granted, or one record type."""
+    """What a recipient asks for now: everything granted, or one record type.
+
+    `sign_in` is the one behind its token, if any is known, and `sign_in_rule` what that is held to.
+    """
 
     record_type: str | None
     request_digest: bytes
     past: PastDelivery | None
+    sign_in: SignIn | None = None
+    sign_in_rule: SignInRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +141,11 @@ def decide(terms: Terms, facts: ConsentFacts, request: PullRequest, now: datetim
         if item is None:
             return Refusal(Reason.ITEM_NOT_GRANTED)
         items = (item,)
-    if request.past is not None:
-        return _decide_repeat(facts, request, request.past, items, now)
-    if facts.places_taken >= facts.max_pulls:
-        return Refusal(Reason.NO_PLACE_LEFT)
-    needs_news = _is_within_cycle(terms, facts, now)
-    return Permit(items=items, ordinal=facts.places_taken + 1, past=None, needs_news=needs_news)
+    verdict = _decide_place(terms, facts, request, items, now)
+    # Last of all: nobody is made to sign in again for what would be refused all the same.
+    if isinstance(verdict, Permit) and not _is_signed_in_for(terms, request, items, now):
+        return Refusal(Reason.INSUFFICIENT_USER_AUTHENTICATION)
+    return verdict
 
 
 def is_news(disclosed: Disclosed, redelivery_window: timedelta, now: datetime) -> bool:
@@ -136,11 +172,24 @@ def access_refused(facts: ConsentFacts, now: datetime) -> Reason | None:
         return Reason.CONSENT_EXPIRED
     if facts.is_used_up(now):
         return Reason.CONSENT_FULFILLED
+    if facts.pause_at is not None and now >= facts.pause_at:
+        return Reason.CONSENT_PAUSED
     if now < facts.valid_from:
         return Reason.OUTSIDE_WINDOW
     if not facts.recipient_is_active:
         return Reason.RECIPIENT_SUSPENDED
     return None
+
+
+def _decide_place(
+    terms: Terms, facts: ConsentFacts, request: PullRequest, items: tuple[Item, ...], now: datetime
+) -> Permit | Refusal:
+    if request.past is not None:
+        return _decide_repeat(facts, request, request.past, items, now)
+    if facts.places_taken >= facts.max_pulls:
+        return Refusal(Reason.NO_PLACE_LEFT)
+    needs_news = _is_within_cycle(terms, facts, now)
+    return Permit(items=items, ordinal=facts.places_taken + 1, past=None, needs_news=needs_news)
 
 
 def _decide_repeat(
@@ -151,6 +200,16 @@ def _decide_repeat(
     if now >= past.as_of + facts.redelivery_window:
         return Refusal(Reason.OUTSIDE_WINDOW)
     return Permit(items=items, ordinal=None, past=past)
+
+
+def _is_signed_in_for(terms: Terms, request: PullRequest, items: tuple[Item, ...], now: datetime) -> bool:
+    """Periodic access is for when the person is away: no sign-in is asked for there."""
+    rule = request.sign_in_rule
+    if rule is None or terms.access.kind is not AccessKind.ONCE or terms.purpose in rule.exempt_purposes:
+        return True
+    if all(item.record_type not in rule.record_types for item in items):
+        return True
+    return rule.is_met_by(request.sign_in, now)
 
 
 def _is_within_cycle(terms: Terms, facts: ConsentFacts, now: datetime) -> bool:

@@ -18,7 +18,7 @@ from consent.ledger.models import LedgerEntry
 from consent.models import Consent, ConsentVersion, Decision, Delivery, Organisation, SourceLink
 from consent.terms import Terms
 from consent.versions import open_receipt, open_terms, version_id_of
-from consent.vocabulary import ConsentState
+from consent.vocabulary import ConsentState, StateReason
 from vault.errors import UnknownKeyError
 from vault.keys.keyring import Keyring
 from vault.seal import SealingKey
@@ -81,6 +81,8 @@ class ConsentView:
 
     grant_id: str
     state: ConsentState
+    state_reason: str | None
+    version_number: int
     recipient: Party
     purpose: str
     terms: Terms
@@ -90,6 +92,7 @@ class ConsentView:
     ended_at: datetime | None
     valid_until: datetime
     has_receipt: bool
+    deal_id: str | None
     pulls: tuple[PullView, ...]
     timeline: tuple[TimelineEvent, ...]
     decisions: tuple[DecisionView, ...]
@@ -178,7 +181,21 @@ def state_at(consent: Consent, now: datetime) -> ConsentState:
     is_living = consent.state in {ConsentState.GIVEN, ConsentState.PAUSED}
     if is_living and now >= consent.valid_until:
         return ConsentState.EXPIRED
+    if _is_handed_over(consent, now):
+        return ConsentState.PAUSED
     return ConsentState(consent.state)
+
+
+def _is_handed_over(consent: Consent, now: datetime) -> bool:
+    """A guardian gave it, and the young person has yet to say that it goes on."""
+    is_due = consent.pause_at is not None and now >= consent.pause_at
+    return is_due and consent.state == ConsentState.GIVEN
+
+
+def _reason_at(consent: Consent, now: datetime) -> str | None:
+    if state_at(consent, now) is ConsentState.PAUSED and _is_handed_over(consent, now):
+        return StateReason.HANDOVER
+    return consent.state_reason
 
 
 def _own(session: Session, subject_id: str, grant_id: str) -> Consent:
@@ -198,6 +215,8 @@ def _consent_view(session: Session, keyring: Keyring, consent: Consent, now: dat
     return ConsentView(
         grant_id=consent.grant_id,
         state=state_at(consent, now),
+        state_reason=_reason_at(consent, now),
+        version_number=consent.version_number,
         recipient=party(session.get_one(Organisation, consent.recipient_id)),
         purpose=consent.purpose,
         terms=open_terms(keyring, consent.subject_id, version),
@@ -207,6 +226,7 @@ def _consent_view(session: Session, keyring: Keyring, consent: Consent, now: dat
         ended_at=consent.ended_at,
         valid_until=consent.valid_until,
         has_receipt=version.receipt_sealed is not None,
+        deal_id=consent.deal_id,
         pulls=tuple(
             PullView(row.delivery_id, row.as_of, row.record_count, row.acknowledged_at) for row in deliveries
         ),

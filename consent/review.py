@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import select
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
 
 from consent.delivery import decisions_on
 from consent.errors import DecisionReplacedError, NotFoundError
@@ -23,6 +24,37 @@ class ReviewReceipt:
     grant_id: str
     requested_at: datetime
     is_repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewView:
+    """A review that was asked for, and when the decision that followed came."""
+
+    decision_id: str
+    grant_id: str
+    recipient_id: str
+    requested_at: datetime
+    decided_at: datetime | None
+
+
+def reviews_of(session: Session, subject_id: str) -> list[ReviewView]:
+    """Every review that a person asked for, the newest first."""
+    next_one = aliased(Decision)
+    rows = session.exec(
+        select(Decision, next_one.received_at)
+        .outerjoin(
+            next_one,
+            (col(next_one.delivery_id) == col(Decision.delivery_id))
+            & (col(next_one.number) == col(Decision.number) + 1),
+        )
+        .where(Decision.subject_id == subject_id, col(Decision.review_requested_at).is_not(None))
+        .order_by(col(Decision.review_requested_at).desc())
+    )
+    return [
+        ReviewView(row.decision_id, row.grant_id, row.recipient_id, row.review_requested_at, decided_at)
+        for row, decided_at in rows
+        if row.review_requested_at is not None
+    ]
 
 
 def ask_for_review(

@@ -6,8 +6,9 @@ is the client's organisation, it holds the seven items of PIPA's decree article 
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 
 import rfc8785
@@ -23,9 +24,9 @@ from pydantic import (
 )
 
 from consent.errors import InvalidTermsError, RequiredItemMissingError
-from consent.purposes import Purpose, PurposeItem
+from consent.predicates import Question
+from consent.purposes import Alternative, Purpose, require_one_answer
 from consent.vocabulary import AccessKind, Mode, OnEnd
-from vault.record_types.catalogue import Catalogue
 
 DETAIL_TYPE: Final = "mydata_consent"
 _DAYS: Final = re.compile(r"P(0|[1-9][0-9]{0,3})D")
@@ -116,6 +117,8 @@ class Item(_Frozen):
     record_type: str = Field(min_length=1, max_length=100)
     mode: Mode
     fields: Names | None = None
+    predicate: Question | None = None
+    derivation: str | None = Field(default=None, min_length=1, max_length=100)
     required: bool = Field(strict=True)
     filter: Filter | None = None
 
@@ -124,7 +127,13 @@ class Item(_Frozen):
         if (self.mode is Mode.FIELDS) != (self.fields is not None):
             message = "fields are named in mode fields, and only there"
             raise ValueError(message)
+        require_one_answer(self.mode, self.predicate, self.derivation)
         return self
+
+    def answering(self, chosen: Alternative) -> "Item":
+        """The same records, and of them only this answer."""
+        answer = {"mode": chosen.mode, "predicate": chosen.predicate, "derivation": chosen.derivation}
+        return self.model_copy(update={"fields": None, **answer})
 
 
 class Access(_Frozen):
@@ -145,6 +154,11 @@ class Access(_Frozen):
             message = "a cycle is named for periodic access, and only there"
             raise ValueError(message)
         return self
+
+    @property
+    def repeats_once(self) -> bool:
+        """Whether a once-consent allows more than one pull: the answers of two could differ."""
+        return self.kind is AccessKind.ONCE and self.max_pulls > 1
 
     @property
     def cycle_length(self) -> timedelta | None:
@@ -242,82 +256,44 @@ def stored(canonical: bytes) -> Terms:
     return Terms.model_validate_json(canonical)
 
 
-def narrow(terms: Terms, granted: frozenset[str]) -> Terms:
-    """The terms with only the granted record types. Required ones cannot be left off.
+def narrow(
+    terms: Terms, granted: frozenset[str], chosen: Mapping[str, Alternative] = MappingProxyType({})
+) -> Terms:
+    """The terms with only the granted record types, those in `chosen` as the answer that was chosen.
 
-    Raises RequiredItemMissingError; a type that was never asked for is refused the same way as an
-    unknown one: InvalidTermsError.
+    Required ones cannot be left off, and nothing reveals more than was asked for. Raises
+    RequiredItemMissingError; a type that was never asked for is refused the same way as an unknown one:
+    InvalidTermsError.
     """
-    unknown = sorted(granted - {item.record_type for item in terms.items})
+    unknown = (granted | set(chosen)) - {item.record_type for item in terms.items}
     if unknown:
         raise InvalidTermsError([("items", "granted something that was not asked for")])
     missing = [item.record_type for item in terms.items if item.required and item.record_type not in granted]
-    kept = tuple(item for item in terms.items if item.record_type in granted)
+    kept = tuple(
+        _chosen(terms, item, chosen.get(item.record_type))
+        for item in terms.items
+        if item.record_type in granted
+    )
     if missing or not kept:
         raise RequiredItemMissingError(missing or [item.record_type for item in terms.items])
     return terms.model_copy(update={"items": kept})
 
 
-def check_caps(terms: Terms, purpose: Purpose, catalogue: Catalogue, now: datetime) -> None:
-    """Refuse over-asking before a person sees the request (invariant: terms lie within the purpose).
+def offers(terms: Terms, item: Item, purpose: Purpose) -> tuple[Alternative, ...]:
+    """What the person may choose for this item instead: answers that reveal less than what was asked for.
 
-    Raises InvalidTermsError with every fault.
+    None where the answer could not be given only once, as `consent.caps` wants it.
     """
-    faults = [
-        *_item_faults(terms, purpose, catalogue),
-        *_access_faults(terms, purpose, now),
-    ]
-    if faults:
-        raise InvalidTermsError(faults)
+    allowed = purpose.item(item.record_type)
+    return () if allowed is None or terms.access.repeats_once else allowed.instead_of(item.mode)
 
 
-def _item_faults(terms: Terms, purpose: Purpose, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
-    for number, item in enumerate(terms.items):
-        path = f"items.{number}"
-        allowed = purpose.item(item.record_type)
-        if allowed is None:
-            yield f"{path}.record_type", "not part of this purpose"
-            continue
-        yield from _within(path, item, allowed)
-        record_type = catalogue.get(item.record_type)
-        if not set(item.fields or ()) <= set(record_type.fields):
-            yield f"{path}.fields", "not fields of this record type"
-        if item.mode is Mode.DOCUMENT and not set(record_type.fields) <= set(allowed.fields):
-            # The document discloses every field: the mode is no way around the list of fields.
-            yield f"{path}.mode", "the document holds more than this purpose may ask for"
-        named = set((item.filter or Filter()).model_dump(exclude_none=True))
-        if not named <= set(record_type.filters):
-            yield f"{path}.filter", "this record type cannot be filtered so"
-
-
-def _within(path: str, item: Item, allowed: PurposeItem) -> Iterator[tuple[str, str]]:
-    if item.mode not in allowed.modes:
-        yield f"{path}.mode", "not a mode of this purpose"
-    if not set(item.fields or ()) <= set(allowed.fields):
-        yield f"{path}.fields", "more than this purpose may ask for"
-    if item.required and not allowed.required:
-        yield f"{path}.required", "this purpose may only ask for it as optional"
-
-
-def _access_faults(terms: Terms, purpose: Purpose, now: datetime) -> Iterator[tuple[str, str]]:
-    caps = purpose.caps_of(terms.access.kind)
-    if caps is None:
-        yield "access.kind", "not a kind of access of this purpose"
-        return
-    cycle, shortest = terms.access.cycle_length, caps.shortest_cycle_days
-    if cycle is not None and shortest is not None and cycle < timedelta(days=shortest):
-        yield "access.cycle", f"at least {shortest} days"
-    if terms.access.max_pulls > caps.max_pulls:
-        yield "access.max_pulls", f"at most {caps.max_pulls}"
-    if terms.access.valid_until <= now:
-        yield "access.valid_until", "over already"
-    # From now, not from valid_from: a post-dated window would reach records beyond the look-back cap.
-    if terms.access.valid_until - now > timedelta(days=caps.max_days):
-        yield "access.valid_until", f"at most {caps.max_days} days"
-    if terms.data_period.from_ < now.date() - timedelta(days=caps.max_lookback_days):
-        yield "data_period.from", f"at most {caps.max_lookback_days} days back"
-    if terms.retention.days > caps.max_retention_days:
-        yield "retention.period", f"at most {caps.max_retention_days} days"
+def _chosen(terms: Terms, item: Item, chosen: Alternative | None) -> Item:
+    if chosen is None:
+        return item
+    if not chosen.mode.reveals_less_than(item.mode) or terms.access.repeats_once:
+        raise InvalidTermsError([("items", "what was chosen does not reveal less than what was asked for")])
+    return item.answering(chosen)
 
 
 def _rule(kind: str, message: str) -> str:

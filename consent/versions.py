@@ -30,6 +30,16 @@ def open_terms_with(audit_key: SealingKey, version_id: str, terms_sealed: bytes)
     return stored(open_sealed(audit_key, terms_context(version_id), terms_sealed))
 
 
+def seal_change(keyring: Keyring, subject_id: str, change_id: str, terms: Terms) -> bytes:
+    """Proposed terms for the change's row."""
+    return seal(keyring.audit_key(subject_id), _change_context(change_id), terms.canonical())
+
+
+def unseal_change(keyring: Keyring, subject_id: str, change_id: str, terms_sealed: bytes) -> Terms:
+    """The terms that were proposed; raises TamperedError."""
+    return stored(open_sealed(keyring.audit_key(subject_id), _change_context(change_id), terms_sealed))
+
+
 def terms_context(version_id: str) -> bytes:
     """What sealed terms are bound to."""
     return context_of("mydata/consent/terms@v1", version_id)
@@ -43,6 +53,10 @@ def seal_receipt(keyring: Keyring, subject_id: str, version_id: str, receipt_jws
 def open_receipt(keyring: Keyring, subject_id: str, version_id: str, receipt_sealed: bytes) -> str:
     """The receipt of a version, byte for byte as it was issued."""
     return open_sealed(keyring.audit_key(subject_id), _receipt_context(version_id), receipt_sealed).decode()
+
+
+def _change_context(change_id: str) -> bytes:
+    return context_of("mydata/consent/change@v1", change_id)
 
 
 def _receipt_context(version_id: str) -> bytes:

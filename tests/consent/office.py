@@ -15,6 +15,7 @@ from consent import lifecycle
 from consent.collection import Arrival, NewLink, add_subject, collect, link
 from consent.delivery import acknowledge
 from consent.errors import ConsentError
+from consent.granting import ReceiptSigner as SignReceipt
 from consent.ledger.models import LedgerEntry
 from consent.models import Consent, Delivery, SourceLink
 from consent.organisations import NewOrganisation, register
@@ -23,7 +24,7 @@ from consent.reading import TimelineEvent, consent_of
 from consent.receipt_signature import ReceiptSigner
 from consent.terms import Terms
 from consent.versions import version_id_of
-from consent.vocabulary import ConsentState
+from consent.vocabulary import ConsentState, StateReason
 from tests.consent.details import BILL, HOSPITAL, POLICY, PURPOSE, REGISTER, terms_with
 from tests.installation import ISSUER, Clock
 from vault.keys.keyring import Keyring
@@ -75,7 +76,15 @@ class Office:
 
     # What a person and a recipient do
 
-    def request(self, terms: Terms | None = None, *, subject_id: str | None = None) -> str:
+    def request(
+        self,
+        terms: Terms | None = None,
+        *,
+        subject_id: str | None = None,
+        co_holders: Sequence[str] = (),
+        deal_id: str | None = None,
+        signed_by: str | None = None,
+    ) -> str:
         new = lifecycle.NewConsent(
             subject_id=subject_id or self.subject_id,
             recipient_id=RECIPIENT,
@@ -83,6 +92,9 @@ class Office:
             terms=terms or terms_with(),
             notice_digest=self.purpose.notice_digest("ko"),
             language="ko",
+            co_holders=frozenset(co_holders),
+            deal_id=deal_id,
+            signed_by=signed_by,
         )
         with self.work() as work:
             return lifecycle.request(work, self.keyring, new, self.clock())
@@ -102,7 +114,7 @@ class Office:
         signature: lifecycle.Signature,
         *,
         purpose: Purpose | None = None,
-        sign_receipt: lifecycle.ReceiptSigner | None = None,
+        sign_receipt: SignReceipt | None = None,
     ) -> lifecycle.Given:
         with self.work() as work:
             return lifecycle.give(
@@ -132,6 +144,27 @@ class Office:
     def resume(self, grant_id: str) -> None:
         with self.work() as work:
             lifecycle.resume(work, self.keyring, grant_id, self.subject_id, self.clock())
+
+    def revoke(self, grant_id: str, reason: StateReason = StateReason.SECURITY) -> None:
+        with self.work() as work:
+            lifecycle.revoke(work, self.keyring, grant_id, reason, self.clock())
+
+    def invalidate(self, grant_id: str, reason: StateReason = StateReason.SOURCE_UNLINKED) -> None:
+        with self.work() as work:
+            consent = lifecycle.lock(work, grant_id)
+            lifecycle.invalidate(work, self.keyring, consent, reason, self.clock())
+
+    def complete(self, grant_id: str) -> lifecycle.Given:
+        """The last one of several has signed."""
+        with self.work() as work:
+            return lifecycle.complete(
+                work,
+                self.keyring,
+                lifecycle.lock(work, grant_id),
+                purpose=self.purpose,
+                sign_receipt=self.sign_receipt,
+                now=self.clock(),
+            )
 
     def fulfil(self, grant_id: str) -> None:
         with self.work() as work:
@@ -230,6 +263,10 @@ def open_office(installation: Installation, clock: Clock) -> Office:
 
 def consent_in(office: Office, state: ConsentState) -> str:
     """A fresh consent that has come to a state."""
+    if state is ConsentState.PARTIALLY_SIGNED:
+        grant_id = office.request(deal_id="a-deal")
+        office.give(grant_id)
+        return grant_id
     grant_id = office.request()
     match state:
         case ConsentState.REQUESTED:
@@ -247,6 +284,10 @@ def consent_in(office: Office, state: ConsentState) -> str:
             office.expire(grant_id)
         case ConsentState.WITHDRAWN:
             office.withdraw(grant_id)
+        case ConsentState.REVOKED:
+            office.revoke(grant_id)
+        case ConsentState.INVALIDATED:
+            office.invalidate(grant_id)
     return grant_id
 
 

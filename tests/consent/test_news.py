@@ -21,7 +21,7 @@ WEEKLY: Final[dict[str, Any]] = {
     "data_period.to": "2026-12-31",
     "items.0.filter.period.to": "2026-12-31",
 }
-PATIENCE: Final = 30
+PATIENCE: Final = 120
 
 
 def bill(number: str, day: str = "2026-12-02", institution: str = "11100079") -> Arrival:

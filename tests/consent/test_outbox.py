@@ -8,10 +8,15 @@ from sqlmodel import Session, select
 
 from consent.models import Duty
 from consent.outbox import (
+    HOOKED,
+    LOGOUTS,
+    MAILED,
+    PINGED,
     PUSHED,
     DutyKind,
     bury,
     dead_duties,
+    due_kinds,
     find_pushed,
     held_back_until,
     hold_back_client,
@@ -137,6 +142,10 @@ def test_what_is_pushed_is_taken_apart_from_the_rest(office: Office) -> None:
             settle(duty, office.clock())
             work.session.flush()
             taken.add(duty.target)
+        for kinds in (MAILED, HOOKED, LOGOUTS, PINGED):
+            found = find_pushed(work.session, office.clock(), kinds)
+            assert found is not None
+            assert found.kind in kinds
         while (found := find_pushed(work.session, office.clock())) is not None:
             duty = take_pushed(work.session, found.duty_id, office.clock())
             assert duty is not None
@@ -144,7 +153,28 @@ def test_what_is_pushed_is_taken_apart_from_the_rest(office: Office) -> None:
             work.session.flush()
             assert take_pushed(work.session, found.duty_id, office.clock()) is None
             pushed.add(duty.target)
-    assert (taken, pushed) == (set(DutyKind) - PUSHED, set(PUSHED))
+    assert (taken, pushed) == (set(DutyKind) - PUSHED - MAILED - HOOKED - LOGOUTS - PINGED, set(PUSHED))
+
+
+def test_what_is_due_is_known_by_its_kinds(office: Office) -> None:
+    now = office.clock()
+    with office.work() as work:
+        assert due_kinds(work.session, now) == frozenset()
+        for kind in (DutyKind.CLOSE_DEAL, DutyKind.MAIL_CODE, DutyKind.PUSH_CODE):
+            owe(work.session, kind, kind, now)
+        owe(work.session, DutyKind.PING_CLIENT, "later", now + SECOND)
+        settle(work.session.exec(select(Duty).where(Duty.kind == DutyKind.CLOSE_DEAL)).one(), now)
+        bury(work.session.exec(select(Duty).where(Duty.kind == DutyKind.MAIL_CODE)).one(), now)
+        work.session.flush()
+        assert due_kinds(work.session, now) == {DutyKind.PUSH_CODE}
+
+
+def test_of_a_crowd_that_is_due_any_kind_may_be(office: Office) -> None:
+    with office.work() as work:
+        for number in range(1000):
+            owe(work.session, DutyKind.MAIL_CODE, f"{number}", office.clock())
+        work.session.flush()
+        assert due_kinds(work.session, office.clock()) == set(DutyKind)
 
 
 def test_a_shorter_longest_wait_holds(office: Office) -> None:

@@ -64,6 +64,7 @@ def facts(draw: st.DrawFn) -> ConsentFacts:
         places_taken=min(taken, limit),
         last_place_at=draw(INSTANTS) if taken else None,
         redelivery_window=draw(st.sampled_from([timedelta(0), timedelta(hours=1), WINDOW])),
+        pause_at=draw(st.one_of(st.none(), INSTANTS)),
     )
 
 
@@ -83,6 +84,9 @@ REFUSED: Final = (
     (replace(FACTS, state=ConsentState.PAUSED), ALL, NOON, Reason.CONSENT_PAUSED),
     (replace(TAKEN, state=ConsentState.PAUSED), AGAIN, NOON, Reason.CONSENT_PAUSED),
     (replace(FACTS, state=ConsentState.PAUSED), ALL, UNTIL, Reason.CONSENT_EXPIRED),
+    (replace(FACTS, pause_at=NOON), ALL, NOON, Reason.CONSENT_PAUSED),
+    (replace(TAKEN, pause_at=NOON), AGAIN, NOON, Reason.CONSENT_PAUSED),
+    (replace(FACTS, pause_at=NOON), ALL, UNTIL, Reason.CONSENT_EXPIRED),
     (replace(FACTS, state=ConsentState.FULFILLED), ALL, NOON, Reason.CONSENT_FULFILLED),
     (replace(FACTS, state=ConsentState.EXPIRED), ALL, NOON, Reason.CONSENT_EXPIRED),
     (replace(FACTS, state=ConsentState.WITHDRAWN), ALL, NOON, Reason.CONSENT_WITHDRAWN),

@@ -20,7 +20,13 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 from consent.errors import ReceiptInvalidError
-from consent.receipt_signature import RECEIPT_AUDIENCE, RECEIPT_TYPE, ReceiptSigner, verify_receipt
+from consent.receipt_signature import (
+    RECEIPT_AUDIENCE,
+    RECEIPT_TYPE,
+    ReceiptSigner,
+    claims_of,
+    verify_receipt,
+)
 
 KEY: Final = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY: Final = ec.generate_private_key(ec.SECP256R1())
@@ -292,6 +298,19 @@ def test_a_signer_without_the_cryptography_backend_does_not_start(monkeypatch: p
 def test_a_receipt_comes_back_with_the_signers_claims() -> None:
     assert verify_receipt(signed(), JWKS) == CLAIMS
     assert verify_receipt(canonical(), JWKS) == CLAIMS
+
+
+def test_what_a_receipt_of_our_own_store_says_is_read_without_a_key() -> None:
+    assert claims_of(signed()) == CLAIMS
+    with pytest.raises(ReceiptInvalidError):
+        claims_of("receipt")
+
+
+def test_a_path_becomes_an_address_of_the_issuer() -> None:
+    content = CONTENT | {"a": [{"@id": "/ko/x"}], "b": {"@id": "dpv:Consent"}, "c": "/ko/x", "d": {"@id": 1}}
+    claims = verify_receipt(ReceiptSigner(PEM, KID, ISSUER).sign(content, receipt_id="r", issued_at=1), JWKS)
+    assert claims["a"] == [{"@id": f"{ISSUER}/ko/x"}]
+    assert (claims["b"], claims["c"], claims["d"]) == ({"@id": "dpv:Consent"}, "/ko/x", {"@id": 1})
 
 
 def test_content_cannot_speak_for_the_signer() -> None:

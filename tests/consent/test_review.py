@@ -1,6 +1,6 @@
 """Decisions that a person looks at again: who may ask, once each, and which decision may then follow."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from consent.errors import AlreadyDecidedError, DecisionReplacedError, NotFoundE
 from consent.models import Duty
 from consent.outbox import DutyKind
 from consent.reading import DecisionView, TimelineEvent, consent_of
-from consent.review import ReviewReceipt, ask_for_review
+from consent.review import ReviewReceipt, ask_for_review, reviews_of
 from consent.vocabulary import ConsentState, EventType
 from tests.consent.details import HOSPITAL, terms_with
 from tests.consent.office import RECIPIENT, Office, at_once
@@ -264,3 +264,20 @@ def test_two_answers_to_a_review_at_once_are_one(office: Office) -> None:
     outcomes = at_once(*(partial(decide, office, delivery_id, body) for body in bodies))
     assert sorted(outcomes) == ["AlreadyDecidedError", "done"]
     assert [decision.number for decision in seen(office, grant_id)] == [1, 2]
+
+
+def test_reviews_are_listed_with_what_followed(office: Office) -> None:
+    _, delivery_id, first = decided(office)
+    ask(office, first)
+    asked_at = office.clock()
+    office.clock.advance(timedelta(hours=1))
+
+    def listed(subject_id: str | None = None) -> list[tuple[str, datetime, datetime | None]]:
+        with office.installation.data.read() as session:
+            rows = reviews_of(session, subject_id or office.subject_id)
+        return [(row.decision_id, row.requested_at, row.decided_at) for row in rows]
+
+    assert listed(office.newcomer()) == []
+    assert listed() == [(first, asked_at, None)]
+    decide(office, delivery_id, REJECTED)
+    assert listed() == [(first, asked_at, office.clock())]
