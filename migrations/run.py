@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -30,12 +30,21 @@ class NewerDatabaseError(Exception):
         super().__init__(f"the {which} database is at revision {revision}, which this program does not know")
 
 
+class BrokenReferenceError(Exception):
+    """A revision would have left rows of this table without what they point to; nothing was changed."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        super().__init__(f"rows of {table} would point to nothing")
+
+
 def upgrade(database_url: str, which: Which) -> None:
     """Run every revision that the database lacks, in one transaction.
 
-    Raises NewerDatabaseError rather than touch what a newer program has made.
+    Raises NewerDatabaseError rather than touch what a newer program has made, BrokenReferenceError rather
+    than leave a row that points to nothing.
     """
-    with _writing(database_url) as connection, connection.begin():
+    with _writing(database_url) as connection, _without_references(connection), connection.begin():
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         revision = _revision_of(connection)
@@ -44,6 +53,8 @@ def upgrade(database_url: str, which: Which) -> None:
         config = _config(which)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if connection.dialect.name == "sqlite":
+            _check_references(connection)
 
 
 def current(database_url: str) -> str | None:
@@ -99,6 +110,30 @@ def _writing(database_url: str) -> Iterator[Connection]:
             yield connection
     finally:
         database.close()
+
+
+@contextmanager
+def _without_references(connection: Connection) -> Iterator[None]:
+    """SQLite changes a column by making its table anew, and dropping one that rows point to is refused.
+
+    So references are not enforced meanwhile, and all are checked before the commit: the way of
+    https://www.sqlite.org/lang_altertable.html, section 7. No transaction may be open when that is said.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _check_references(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise BrokenReferenceError(str(broken[0]))
 
 
 def _config(which: Which) -> Config:

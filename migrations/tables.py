@@ -1,6 +1,9 @@
 """Every table of the program, by importing every module that has one: what the revisions must add up to."""
 
+import broker.oauth.ciba_models
 import broker.oauth.models
+import broker.oauth.registration_models
+import broker.signals.models
 import broker.web.signin.models
 import consent.ledger.models
 import consent.models
