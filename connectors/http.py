@@ -14,6 +14,7 @@ from typing import Final, Self
 
 import httpx
 
+from connectors.deadline import Deadline, in_time
 from connectors.errors import (
     BlockedAddressError,
     ResponseRefusedError,
@@ -30,13 +31,15 @@ IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"
 
 RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
 
+_LAST_PORT: Final = 65535
+
 # Prefixes that carry an IPv4 address inside: NAT64 (RFC 6052, RFC 8215) and 6to4 (RFC 3056).
 _TRANSLATED: Final = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds and bytes. `total_seconds` holds for one attempt, from the connection to the last byte."""
+    """Seconds and bytes. `total_seconds` holds for one attempt, from its name to the last byte."""
 
     connect_seconds: float = 5.0
     read_seconds: float = 10.0
@@ -105,7 +108,7 @@ class OutboundClient:
         Requests that are safe to repeat are repeated after a pause when the other side cannot be reached,
         is late, or answers 429, 502, 503 or 504; the last answer or error stands.
         """
-        target = self._checked(url)
+        target = _checked(url, allow_loopback=self._allow_loopback)
         sent = httpx.Headers(dict(headers or {}))
         is_repeatable = method in IDEMPOTENT_METHODS or "idempotency-key" in sent
         attempts = self._limits.attempts if is_repeatable else 1
@@ -122,43 +125,37 @@ class OutboundClient:
                 self._sleep(self._pause(attempt, answer.headers.get("retry-after")))
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
-    def _checked(self, url: str) -> httpx.URL:
-        try:
-            target = httpx.URL(url)
-        except (httpx.InvalidURL, TypeError):
-            raise UrlRefusedError("?", "not a URL") from None
-        if not target.host:
-            raise UrlRefusedError("?", "no host")
-        if target.userinfo:
-            raise UrlRefusedError(target.host, "credentials in the URL")
-        if target.scheme != "https" and not (target.scheme == "http" and self._allow_loopback):
-            raise UrlRefusedError(target.host, "not https")
-        return target
-
     def _attempt(self, method: str, target: httpx.URL, sent: httpx.Headers, body: bytes | None) -> Answer:
-        deadline = self._monotonic() + self._limits.total_seconds
-        address = self._address_of(target)
+        ends_at = self._monotonic() + self._limits.total_seconds
+        address = self._address_of(target, ends_at)
         headers = httpx.Headers({"Accept-Encoding": "identity", **sent})
         headers["Host"] = target.netloc.decode("ascii")
-        request = self._client.build_request(
-            method,
-            target.copy_with(host=str(address)),
-            headers=headers,
-            content=body,
-            extensions={"sni_hostname": target.host},  # TLS is checked against the name, not the address
-        )
-        try:
-            response = self._client.send(request, stream=True)
+        with Deadline(ends_at - self._monotonic()) as deadline:
+            request = self._client.build_request(
+                method,
+                target.copy_with(host=str(address)),
+                headers=headers,
+                content=body,
+                # TLS is checked against the name, not the address.
+                extensions={"sni_hostname": _host(target), "trace": deadline.note},
+            )
             try:
-                return self._read(target.host, response, deadline)
-            finally:
-                response.close()
-        except httpx.TimeoutException:
-            raise TimedOutError(target.host) from None
-        except httpx.TransportError:
-            raise UnreachableError(target.host) from None
+                response = self._client.send(request, stream=True)
+                try:
+                    answer = self._read(_host(target), response, ends_at)
+                finally:
+                    response.close()
+            except httpx.TimeoutException:
+                raise TimedOutError(_host(target)) from None
+            except httpx.TransportError:
+                if deadline.is_over:
+                    raise TimedOutError(_host(target)) from None
+                raise UnreachableError(_host(target)) from None
+        if deadline.is_over:  # a body that ends with its connection would seem whole
+            raise TimedOutError(_host(target))
+        return answer
 
-    def _read(self, host: str, response: httpx.Response, deadline: float) -> Answer:
+    def _read(self, host: str, response: httpx.Response, ends_at: float) -> Answer:
         if response.is_redirect:
             raise ResponseRefusedError(host, response.status_code, "redirect")
         # A compressed body could grow without end when it is opened: none was asked for, none is taken.
@@ -169,21 +166,21 @@ class OutboundClient:
             body += piece
             if len(body) > self._limits.response_bytes:
                 raise ResponseTooLargeError(host, self._limits.response_bytes)
-            if self._monotonic() > deadline:
+            if self._monotonic() > ends_at:
                 raise TimedOutError(host)
         return Answer(response.status_code, dict(response.headers), bytes(body))
 
-    def _address_of(self, target: httpx.URL) -> _Address:
+    def _address_of(self, target: httpx.URL, ends_at: float) -> _Address:
         """The first address of the host, once every one of them is found to be allowed."""
-        addresses = _resolve(target.host, target.port or 443)
-        if not all(self._is_allowed(address, target.scheme) for address in addresses):
-            raise BlockedAddressError(target.host)
+        host, port = _host(target), target.port or 443
+        try:
+            addresses = in_time(lambda: _resolve(host, port), ends_at - self._monotonic())
+        except TimeoutError:
+            raise TimedOutError(host) from None
+        for address in addresses:
+            if not _is_allowed(address, target.scheme, allow_loopback=self._allow_loopback):
+                raise BlockedAddressError(_host(target))
         return addresses[0]
-
-    def _is_allowed(self, address: _Address, scheme: str) -> bool:
-        if self._allow_loopback and address.is_loopback:
-            return True
-        return scheme == "https" and is_public(address)
 
     def _pause(self, attempt: int, retry_after: str | None) -> float:
         """Doubles with each attempt; what the other side asks for counts if it is in seconds."""
@@ -193,19 +190,64 @@ class OutboundClient:
         return min(pause, self._limits.longest_pause_seconds)
 
 
+def check_url(url: str, *, allow_loopback: bool = False) -> None:
+    """Whether a request to this URL could be made at all: for one that somebody names to be called later.
+
+    No name is looked up: it may resolve to something else by then, and is checked when it is called. Raises
+    UrlRefusedError, BlockedAddressError.
+    """
+    target = _checked(url, allow_loopback=allow_loopback)
+    try:
+        addresses = _resolve(_host(target), target.port or 443, socket.AI_NUMERICHOST)
+    except UnreachableError:
+        return  # a name
+    for address in addresses:
+        if not _is_allowed(address, target.scheme, allow_loopback=allow_loopback):
+            raise BlockedAddressError(_host(target))
+
+
 def is_public(address: _Address) -> bool:
     """True for an address in the public internet, by no translation of another one."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
-        if any(address in network for network in _TRANSLATED):
+        # Site-local addresses (RFC 3879) are old, and private still; Python calls them global.
+        if address.is_site_local or any(address in network for network in _TRANSLATED):
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _resolve(host: str, port: int) -> list[_Address]:
+def _host(target: httpx.URL) -> str:
+    """The host as it is on the wire. Decoded, its name could be encoded again into another one's."""
+    return target.raw_host.decode("ascii")
+
+
+def _checked(url: str, *, allow_loopback: bool) -> httpx.URL:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        target = httpx.URL(url)
+        has_host = bool(target.host)  # decoding it tells an `xn--` label that stands for nothing
+    except (httpx.InvalidURL, UnicodeError, TypeError):
+        raise UrlRefusedError("?", "not a URL") from None
+    if not has_host:
+        raise UrlRefusedError("?", "no host")
+    if target.userinfo:
+        raise UrlRefusedError(_host(target), "credentials in the URL")
+    if target.scheme != "https" and not (target.scheme == "http" and allow_loopback):
+        raise UrlRefusedError(_host(target), "not https")
+    if target.port is not None and target.port > _LAST_PORT:
+        raise UrlRefusedError(_host(target), "no such port")
+    return target
+
+
+def _is_allowed(address: _Address, scheme: str, *, allow_loopback: bool) -> bool:
+    if allow_loopback and address.is_loopback:
+        return True
+    return scheme == "https" and is_public(address)
+
+
+def _resolve(host: str, port: int, flags: int = 0) -> list[_Address]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     except (OSError, UnicodeError):  # a label that is empty or too long is no name
         raise UnreachableError(host) from None
     return [ipaddress.ip_address(str(place[0]).partition("%")[0]) for *_, place in found]

@@ -5,12 +5,18 @@ from pathlib import Path
 from typing import Final
 
 from connectors.errors import SourceRefusedError
+from connectors.sources.bank import bank_source
 from connectors.sources.base import ExportSource, Source, first_object
+from connectors.sources.city_hall import fixed_date_source, identity_source, licence_source
+from connectors.sources.court_registry import registry_source
+from connectors.sources.credit_bureau import credit_source
 from connectors.sources.csv_file import CsvSource, encoding_of, header_of
+from connectors.sources.employment_office import employment_source
 from connectors.sources.hospital import hospital_source
 from connectors.sources.hospital_documents import details_source, prescriptions_source
 from connectors.sources.insurance_register import register_source
 from connectors.sources.pharmacy import pharmacy_source
+from connectors.sources.tax_office import clearance_source, income_source
 from vault.errors import Fault
 
 SEOUL_HOSPITAL: Final = hospital_source("seoul-hospital", "11100079")
@@ -18,6 +24,15 @@ SEOUL_HOSPITAL_DETAILS: Final = details_source("seoul-hospital", "11100079")
 SEOUL_HOSPITAL_PRESCRIPTIONS: Final = prescriptions_source("seoul-hospital", "11100079")
 HANBIT_PHARMACY: Final = pharmacy_source("hanbit-pharmacy", "11810023")
 INSURANCE_REGISTER: Final = register_source("insurance-register", "IR00000001")
+INCOME_CERTIFICATES: Final = income_source("tax-office", "NT00000001")
+TAX_CLEARANCES: Final = clearance_source("tax-office", "NT00000001")
+EMPLOYMENT_HISTORIES: Final = employment_source("employment-office", "EI00000001")
+HANBIT_BANK: Final = bank_source("hanbit-bank", "BK00000001")
+CREDIT_REPORTS: Final = credit_source("credit-bureau", "CB00000001")
+PROPERTY_REGISTRY: Final = registry_source("court-registry", "RG00000001")
+IDENTITIES: Final = identity_source("city-hall", "CH00000001")
+FIXED_DATES: Final = fixed_date_source("city-hall", "CH00000001")
+AGENT_LICENCES: Final = licence_source("city-hall", "CH00000001")
 
 _CSV_MAPPINGS: Final = ("hanbit_clinic.json",)
 
@@ -35,6 +50,15 @@ def export_sources() -> tuple[ExportSource, ...]:
         SEOUL_HOSPITAL_PRESCRIPTIONS,
         HANBIT_PHARMACY,
         INSURANCE_REGISTER,
+        INCOME_CERTIFICATES,
+        TAX_CLEARANCES,
+        EMPLOYMENT_HISTORIES,
+        HANBIT_BANK,
+        CREDIT_REPORTS,
+        PROPERTY_REGISTRY,
+        IDENTITIES,
+        FIXED_DATES,
+        AGENT_LICENCES,
     )
 
 

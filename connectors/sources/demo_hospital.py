@@ -121,17 +121,17 @@ def write_exports(
         bills[bills.index(bill)] = _correct(bill)
     exported_on = _CORRECTED_ON if corrected else _EXPORTED_ON
     weeks = 0 if today is None else (today - _EXPORT_DAY).days // 7
-    _write(exports.hospital, [_header(SEOUL_HOSPITAL, exported_on, _HOSPITAL), *bills], weeks)
+    write_lines(exports.hospital, [_header(SEOUL_HOSPITAL, exported_on, _HOSPITAL), *bills], weeks)
     policies = map(_policy, DEMO_PEOPLE)
-    _write(exports.policies, [_header(INSURANCE_REGISTER, _EXPORTED_ON, _REGISTER), *policies], weeks)
+    write_lines(exports.policies, [_header(INSURANCE_REGISTER, _EXPORTED_ON, _REGISTER), *policies], weeks)
     details = (demo_documents.detail(bill, seed) for bill in bills)
-    _write(exports.details, [_header(SEOUL_HOSPITAL_DETAILS, exported_on, _HOSPITAL), *details], weeks)
+    write_lines(exports.details, [_header(SEOUL_HOSPITAL_DETAILS, exported_on, _HOSPITAL), *details], weeks)
     prescribed = list(demo_documents.prescriptions(bills, seed))
     header = _header(SEOUL_HOSPITAL_PRESCRIPTIONS, _EXPORTED_ON, _HOSPITAL)
-    _write(exports.prescriptions, [header, *prescribed], weeks)
+    write_lines(exports.prescriptions, [header, *prescribed], weeks)
     institution = (_HOSPITAL["hira_code"], _HOSPITAL["hosp_nm"])
     dispensed = demo_documents.pharmacy_bills(prescribed, institution, seed)
-    _write(exports.pharmacy, [_header(HANBIT_PHARMACY, _EXPORTED_ON, _PHARMACY), *dispensed], weeks)
+    write_lines(exports.pharmacy, [_header(HANBIT_PHARMACY, _EXPORTED_ON, _PHARMACY), *dispensed], weeks)
     return exports
 
 
@@ -160,7 +160,8 @@ def moved(told: Any, weeks: int) -> Any:  # noqa: ANN401 - a JSON value
             return told
 
 
-def _write(path: Path, objects: Iterable[Mapping[str, Any]], weeks: int = 0) -> None:
+def write_lines(path: Path, objects: Iterable[Mapping[str, Any]], weeks: int = 0) -> None:
+    """JSON Lines, every day in them moved by whole weeks."""
     dated = (moved(dict(one), weeks) if weeks else one for one in objects)
     lines = (json.dumps(one, ensure_ascii=False, separators=(",", ":")) + "\n" for one in dated)
     path.write_text("".join(lines), encoding="utf-8", newline="\n")

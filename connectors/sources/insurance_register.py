@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from connectors.sources.base import ExportSource, Person
 from connectors.sources.mapping import Column, coded, coded_list, day, identifier, text, whole
-from vault.errors import Fault
+from connectors.sources.organisation_export import organisation_source, without
 
 FORMAT: Final = "insurance-register-export"
-VERSION: Final = 1
 
 COVERAGES: Final = MappingProxyType(
     {
@@ -21,11 +20,6 @@ COVERAGES: Final = MappingProxyType(
     }
 )
 STATUSES: Final = MappingProxyType({"1": "active", "2": "lapsed", "3": "ended"})
-
-_HEADER: Final = (
-    Column("exported_on", "exported_on", day),
-    Column("org_code", "org_code", text),
-)
 
 _POLICY: Final = (
     Column("MBR_NO", "member_no", identifier),
@@ -61,25 +55,19 @@ _POLICY: Final = (
 
 def register_source(holder_id: str, org_code: str) -> ExportSource:
     """The source of the register; a file of another organisation is refused."""
-
-    def only_own(header: Mapping[str, Any]) -> list[Fault]:
-        return [] if header["org_code"] == org_code else [Fault("$.org_code", "foreign_institution")]
-
-    return ExportSource(
-        format=FORMAT,
-        version=VERSION,
+    return organisation_source(
         holder_id=holder_id,
+        org_code=org_code,
+        export_format=FORMAT,
         record_type="insurance.indemnity_policy",
-        header_table=_HEADER,
         table=_POLICY,
-        check_header=only_own,
         assemble=_assemble,
     )
 
 
 def _assemble(header: Mapping[str, Any], mapped: dict[str, Any]) -> tuple[Person, dict[str, Any]]:
     del header
-    data = {name: value for name, value in mapped.items() if name != "member_no"}
+    data = without(mapped, "member_no")
     # Older contracts do not tell what the special kinds of care have used.
     data["ytd_used"] = {name: used for name, used in mapped["ytd_used"].items() if used != {}}
     return Person(mapped.get("member_no", ""), mapped["insured"].get("name")), data

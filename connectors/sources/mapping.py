@@ -55,6 +55,13 @@ def text(value: str) -> str:
     return value.strip()
 
 
+def person_name(value: str) -> str:
+    """The name of whose record it is, where the record itself does not hold it: nobody checks it later."""
+    if looks_like_rrn(value):
+        raise RefusedValueError("contains_resident_registration_number")
+    return value.strip()
+
+
 def identifier(value: str) -> str:
     """A number or code by which a holder knows something. Never a resident registration number."""
     if looks_like_rrn(value):
@@ -87,6 +94,18 @@ def whole(value: str) -> int:
     if _WHOLE.fullmatch(value) is None:
         raise RefusedValueError("not_a_whole_number")
     return int(value.replace(",", ""))
+
+
+def signed(value: str) -> int:
+    """A whole number, after a minus sign if it is negative."""
+    return -whole(value[1:]) if value.startswith("-") else whole(value)
+
+
+def flag(value: str) -> bool:
+    """`Y` or `N`."""
+    if value not in {"Y", "N"}:
+        raise RefusedValueError("unknown_code")
+    return value == "Y"
 
 
 def coded(codes: Mapping[str, str]) -> Callable[[str], str]:

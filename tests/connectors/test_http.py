@@ -163,6 +163,10 @@ def client(pauses: list[float]) -> Iterator[OutboundClient]:
         "file:///etc/passwd",
         "https://",
         "https://[::1",
+        "https://xn--a.kr/",
+        "https://xn--.kr/",
+        "https://\ud800.kr/",
+        "https://127.0.0.1:99999/",  # whoever resolves it would call another port
     ],
 )
 def test_urls_that_are_not_called(url: str) -> None:
@@ -189,6 +193,7 @@ def test_urls_that_are_not_called(url: str) -> None:
         "[::]",
         "[fe80::1]",
         "[fc00::1]",
+        "[fec0::1]",  # site-local, RFC 3879
         "[::ffff:10.0.0.1]",
         "[64:ff9b::a00:1]",
         "[2002:a00:1::]",
@@ -237,6 +242,20 @@ def test_a_name_that_does_not_exist(client: OutboundClient, monkeypatch: pytest.
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(UnreachableError):
         client.request("GET", "https://hospital.example/")
+
+
+def test_a_name_is_looked_up_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded and encoded again, as an older IDNA does it, it would be the name of somebody else."""
+    asked: list[str] = []
+
+    def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(0, 0, 0, "", ("10.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with OutboundClient() as client, pytest.raises(BlockedAddressError) as caught:
+        client.request("GET", "https://xn--strae-oqa.example/")
+    assert (asked, caught.value.host) == (["xn--strae-oqa.example"], "xn--strae-oqa.example")
 
 
 def test_redirects_are_not_followed(server: Server, client: OutboundClient) -> None:

@@ -13,6 +13,7 @@ from connectors.errors import SourceRefusedError
 from connectors.sources.base import ExportSource, Source, SourceFault, SourceRecord
 from connectors.sources.catalog import all_sources, export_sources, source_of, sources_of
 from connectors.sources.demo_hospital import write_exports
+from connectors.sources.demo_registers import write_register_exports
 from tests.connectors.sources import clinic
 from vault.identifiers import looks_like_rrn
 from vault.record_types.catalogue import Catalogue
@@ -31,7 +32,7 @@ class Case:
 
 def exported(source: ExportSource) -> Case:
     def write(folder: Path, change: Callable[[dict[str, Any]], None] | None = None) -> Path:
-        for file in write_exports(folder):
+        for file in (*write_exports(folder), *write_register_exports(folder)):
             header, *records = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
             if header["format"] != source.format:
                 continue

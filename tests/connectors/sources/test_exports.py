@@ -316,6 +316,14 @@ class TestTheDemo:
 def test_every_source_has_a_format_and_a_record_type_of_the_catalogue() -> None:
     sources = all_sources()
     holders = {"seoul-hospital", "hanbit-pharmacy", "hanbit-clinic", "insurance-register"}
+    holders |= {
+        "tax-office",
+        "employment-office",
+        "hanbit-bank",
+        "credit-bureau",
+        "court-registry",
+        "city-hall",
+    }
     assert {source.holder_id for source in sources} == holders
     assert len({source.format for source in sources}) == len(sources)
     assert all(source.record_type in CATALOGUE.codes() for source in sources)

@@ -13,12 +13,13 @@ import uvicorn
 from connectors.http import Limits, OutboundClient
 from connectors.services.indemnity.recipient.app import create_insurer
 from connectors.services.indemnity.recipient.book import Book
-from connectors.services.indemnity.recipient.broker_client import BrokerClient
 from connectors.services.indemnity.recipient.configuration import load_configuration
 from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.desk import Desk
 from connectors.services.indemnity.recipient.inbox import Inbox
 from connectors.services.indemnity.recipient.store import Store
+from connectors.services.relying_party.broker_client import BrokerClient
+from connectors.services.relying_party.deleting import Deletion
 
 _ARGUMENTS: Final = 2
 _PAUSE_SECONDS: Final = 0.3
@@ -40,7 +41,9 @@ def main(arguments: list[str]) -> int:
     limits = Limits(attempts=1)
     is_local = configuration.issuer.startswith("http://")
     with OutboundClient(limits, allow_loopback=is_local) as http:
-        desk = Desk(configuration, store, Book(database), BrokerClient(configuration, http), _now)
+        broker = BrokerClient(configuration, http)
+        desk = Desk(configuration, store, Book(database), broker, _now)
+        deletion = Deletion(broker, store, _now)
         inbox = Inbox(configuration, http, database)
         stop = Event()
         server = uvicorn.Server(
@@ -52,7 +55,7 @@ def main(arguments: list[str]) -> int:
                 access_log=False,
             )
         )
-        clerk = Thread(target=_employ, args=(server, stop, inbox, desk), name="clerk", daemon=True)
+        clerk = Thread(target=_employ, args=(server, stop, inbox, desk, deletion), name="clerk", daemon=True)
         clerk.start()
         server.run()
         stop.set()
@@ -60,20 +63,22 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _employ(server: uvicorn.Server, stop: Event, inbox: Inbox, desk: Desk) -> None:
+def _employ(server: uvicorn.Server, stop: Event, inbox: Inbox, desk: Desk, deletion: Deletion) -> None:
     """Should a mistake of ours end the clerk, the pages end too: nobody would notice that it is gone."""
     try:
-        _work(stop, inbox, desk)
+        _work(stop, inbox, desk, deletion)
     finally:
         server.should_exit = True
 
 
-def _work(stop: Event, inbox: Inbox, desk: Desk) -> None:
+def _work(stop: Event, inbox: Inbox, desk: Desk, deletion: Deletion) -> None:
     """What nobody waits for in front of a browser: events, and cases that a death or the broker held up."""
     while not stop.wait(_PAUSE_SECONDS):
         try:
-            inbox.sort()
+            if inbox.sort():
+                deletion.look_now()
             desk.work()
+            deletion.work()
         except sqlite3.OperationalError as error:  # a lock that took too long: it passes
             _log.warning("clerk waits: %s", error.sqlite_errorname)
 

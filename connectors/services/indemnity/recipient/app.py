@@ -1,7 +1,6 @@
 """The insurer's web side: a page to start a claim, the return address, and an interface for its own staff."""
 
 import secrets
-from hmac import compare_digest
 from importlib import resources
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -14,21 +13,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from connectors.services.indemnity.recipient.broker_client import BrokerRefusedError
 from connectors.services.indemnity.recipient.configuration import Configuration
 from connectors.services.indemnity.recipient.desk import BILL, Desk
-from connectors.services.indemnity.recipient.inbox import EventRefusedError, Inbox, KeysAwayError
+from connectors.services.indemnity.recipient.inbox import EventRefusedError, Inbox
 from connectors.services.indemnity.recipient.store import AccessWish, Case, Store
+from connectors.services.relying_party.broker_client import BrokerRefusedError
+from connectors.services.relying_party.broker_keys import KeysAwayError
+from connectors.services.relying_party.site import SECURITY_HEADERS, is_staff
 
 _COOKIE: Final = "claim"
 _MOST_EVENT_BYTES: Final = 16 * 1024
 _PACKAGE: Final = "connectors.services.indemnity.recipient"
-_SECURITY: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
 
 
 def create_insurer(configuration: Configuration, store: Store, desk: Desk, inbox: Inbox) -> Starlette:
@@ -154,15 +149,13 @@ class _Site:
         return JSONResponse({"answered": True})
 
     def _is_staff(self, request: Request) -> bool:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        expected = self._configuration.staff_token
-        return scheme.lower() == "bearer" and compare_digest(token.encode(), expected.encode())
+        return is_staff(request.headers.get("authorization", ""), self._configuration.staff_token)
 
     def _page(self, template: str, *, status: int = 200, case: Case | None = None) -> Response:
         page = self._pages.get_template(template).render(
             insurer=self._configuration.name, issuer=self._configuration.issuer, case=case
         )
-        return HTMLResponse(page, status_code=status, headers=_SECURITY)
+        return HTMLResponse(page, status_code=status, headers=SECURITY_HEADERS)
 
 
 class _Door:

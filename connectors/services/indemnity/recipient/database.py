@@ -1,10 +1,9 @@
-"""The insurer's own database: one SQLite file, synchronous=FULL, a connection for each transaction."""
+"""The insurer's own database: cases, what claims have settled, and events."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from connectors.services.relying_party.database import RecipientDatabase
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS claim_case (
@@ -31,29 +30,8 @@ CREATE INDEX IF NOT EXISTS ix_event_is_done ON event (is_done);
 """
 
 
-class InsurerDatabase:
-    """Transactions on one file; threads may share it."""
+class InsurerDatabase(RecipientDatabase):
+    """Transactions on the insurer's file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        with self.transaction() as connection:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A writing transaction, alone from its beginning: what is read in it stays true until it commits."""
-        connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
+        super().__init__(path, _SCHEMA)

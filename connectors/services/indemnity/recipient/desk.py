@@ -3,20 +3,20 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from hmac import compare_digest
 from typing import Any, Final
 
 from connectors.errors import OutboundError
 from connectors.services.indemnity.continuing import Records
 from connectors.services.indemnity.recipient.book import Book
-from connectors.services.indemnity.recipient.broker_client import (
+from connectors.services.indemnity.recipient.configuration import Configuration, asked_terms
+from connectors.services.indemnity.recipient.store import AccessWish, Case, CaseState, Review, Store
+from connectors.services.relying_party.broker_client import (
     BrokerClient,
     BrokerRefusedError,
     Delivered,
     PayloadDamagedError,
 )
-from connectors.services.indemnity.recipient.configuration import Configuration, asked_terms
-from connectors.services.indemnity.recipient.store import AccessWish, Case, CaseState, Review, Store
+from connectors.services.relying_party.site import browser_digest, is_same_browser
 from vault.schema import random_id
 
 BILL: Final = "health.medical_bill"
@@ -24,11 +24,8 @@ POLICY: Final = "insurance.indemnity_policy"
 DETAIL: Final = "health.medical_bill_detail"
 PRESCRIPTION: Final = "health.prescription"
 PHARMACY_BILL: Final = "health.pharmacy_bill"
-_SERVER_ERROR: Final = 500
 _UNAUTHORISED: Final = 401
-_TOO_MANY: Final = 429
 _REFRESHABLE: Final = frozenset({"token_expired", "invalid_token", "consent_superseded"})
-_PASSING: Final = frozenset({"consent_paused", "recipient_suspended"})
 _KEY_IS_OVER: Final = frozenset({"outside_window", "redelivery_differs", "key_reused"})
 _MOST_KEYS: Final = 10
 _ENDS: Final = frozenset(
@@ -100,7 +97,7 @@ class Desk:
         )
         started = self._broker.start(terms, now)
         case_id = random_id()
-        digest = None if browser is None else _digest(browser)
+        digest = None if browser is None else browser_digest(browser)
         self._store.open_case(
             case_id, started.state, started.code_verifier, access=access, browser_digest=digest
         )
@@ -121,9 +118,7 @@ class Desk:
         if case is None or issuer != self._configuration.issuer:
             return None
         # RFC 9700 section 4.7: nor is one that another browser was made to bring.
-        if case.browser_digest is not None and not compare_digest(
-            case.browser_digest, _digest(browser or "")
-        ):
+        if not is_same_browser(case.browser_digest, browser):
             return None
         if case.state is CaseState.ASKED:
             if code is None:
@@ -218,7 +213,7 @@ class Desk:
         try:
             granted = self._broker.redeem(code, case.code_verifier, self._clock())
         except BrokerRefusedError as refused:
-            if _passes(refused):
+            if refused.passes:
                 self._store.ask_again(case_id)
             else:
                 self._store.refuse(case, refused.code)
@@ -291,7 +286,7 @@ class Desk:
         try:
             decision_id = self._broker.send_decision(case.delivery_id or "", decision, self._clock())
         except BrokerRefusedError as refused:
-            if _passes(refused):
+            if refused.passes:
                 return False
             self._store.reopen_review(case.case_id, refused.code)
         except OutboundError:
@@ -301,14 +296,9 @@ class Desk:
         return True
 
 
-def _passes(refused: BrokerRefusedError) -> bool:
-    """Not now, rather than no (RFC 9110 section 15.6, RFC 6585 section 4; what a person may undo)."""
-    return refused.status >= _SERVER_ERROR or refused.status == _TOO_MANY or refused.code in _PASSING
-
-
 def _holds_up(case: Case, refused: BrokerRefusedError) -> bool:
     """Whether a case that was refused waits and is tried again, instead of ending with the code."""
-    if _passes(refused) or case.state in {CaseState.FILED, CaseState.DECIDED}:
+    if refused.passes or case.state in {CaseState.FILED, CaseState.DECIDED}:
         return True
     has_keys_left = refused.code not in _KEY_IS_OVER or case.key_number < _MOST_KEYS
     return case.parent_id is not None and has_keys_left and refused.code not in _ENDS
@@ -341,7 +331,3 @@ def _with_earlier(summary: Mapping[str, str], already_paid: int) -> dict[str, st
 def _data(case: Case, record_type: str) -> list[dict[str, Any]]:
     """What a case received of one record type; nothing, if the person left it off."""
     return [record["data"] for record in case.records.get(record_type, [])]
-
-
-def _digest(browser: str) -> str:
-    return hashlib.sha256(browser.encode()).hexdigest()

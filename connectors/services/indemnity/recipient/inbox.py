@@ -4,23 +4,28 @@ What an event says is only a reason to ask: records come from a pull, which the 
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-import orjson
-
-from connectors.errors import OutboundError
 from connectors.http import OutboundClient
 from connectors.services.indemnity.recipient.configuration import Configuration
 from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.store import CaseState, Review, add_pull
+from connectors.services.relying_party.broker_keys import BrokerKeys
+from connectors.services.relying_party.deleting import (
+    CONSENT_ENDED,
+    CONSENT_PAUSED,
+    CONSENT_RESUMED,
+    OBLIGATION_DUE,
+)
 from vault.errors import UntrustedTokenError
 from vault.jose import peek, verify_jwt
 
 RECORD_AVAILABLE: Final = "urn:mydata:event:record-available"
 REVIEW_REQUESTED: Final = "urn:mydata:event:review-requested"
 _TYPE: Final = "secevent+jwt"
-_KEYS_AT_MOST_EVERY: Final = timedelta(seconds=10)
+_ENDS: Final = frozenset({CONSENT_ENDED, OBLIGATION_DUE})
+_OF_CONSENT: Final = _ENDS | {CONSENT_PAUSED, CONSENT_RESUMED}
 
 
 class EventRefusedError(Exception):
@@ -32,19 +37,13 @@ class EventRefusedError(Exception):
         super().__init__(f"{code}: {told}")
 
 
-class KeysAwayError(Exception):
-    """The broker's keys cannot be fetched now: the event is not refused, it may come again."""
-
-
 class Inbox:
     """The insurer's door for events."""
 
     def __init__(self, configuration: Configuration, http: OutboundClient, database: InsurerDatabase) -> None:
         self._configuration = configuration
-        self._http = http
         self._database = database
-        self._keys: Mapping[str, Any] = {"keys": []}
-        self._keys_at: datetime | None = None
+        self._keys = BrokerKeys(configuration.issuer, http)
 
     def take(self, raw_token: str, now: datetime) -> None:
         """Verify an event and keep it; the same event again changes nothing.
@@ -65,13 +64,16 @@ class Inbox:
                 (event_id, event_type, grant_id, delivery_id if isinstance(delivery_id, str) else None),
             )
 
-    def sort(self) -> None:
+    def sort(self) -> bool:
         """Give each new event its work: a pull for something new, a person's look for a review.
+
+        True if an event told of an end: something may have to be deleted.
 
         Events of one consent that came together need one pull, which begins after all of them. An event
         whose case is not here yet waits for it: the broker may be faster than the person's browser.
         """
         served: set[str] = set()
+        has_end = False
         with self._database.transaction() as connection:
             for event in connection.execute("SELECT * FROM event WHERE is_done = 0").fetchall():
                 if event["event_type"] == RECORD_AVAILABLE:
@@ -86,6 +88,8 @@ class Inbox:
                         add_pull(
                             connection, standing["case_id"], event["grant_id"], event_id=event["event_id"]
                         )
+                elif event["event_type"] in _OF_CONSENT:
+                    has_end = has_end or event["event_type"] in _ENDS
                 else:
                     waits = connection.execute(
                         # What a person has just answered is on its way: that is the review.
@@ -102,12 +106,13 @@ class Inbox:
                     if waits.rowcount == 0:
                         continue
                 connection.execute("UPDATE event SET is_done = 1 WHERE event_id = ?", (event["event_id"],))
+        return has_end
 
     def _verified(self, raw_token: str, now: datetime) -> dict[str, Any]:
         """RFC 8417 section 2 and RFC 8935 section 2.3."""
         try:
             header, _ = peek(raw_token)
-            keys = self._keys_with(header.get("kid"), now)
+            keys = self._keys.with_kid(header.get("kid"), now)
             _, claims = verify_jwt(raw_token, keys, algorithms=("ES256",), typ=_TYPE)
         except UntrustedTokenError as error:
             raise EventRefusedError("authentication_failed", error.reason) from None
@@ -117,35 +122,13 @@ class Inbox:
             raise EventRefusedError("invalid_audience", "for another client")
         return claims
 
-    def _keys_with(self, kid: object, now: datetime) -> Mapping[str, Any]:
-        """The broker's keys, fetched again for one that is not among them, but not often."""
-        is_known = any(key.get("kid") == kid for key in self._keys["keys"])
-        if not is_known and (self._keys_at is None or now >= self._keys_at + _KEYS_AT_MOST_EVERY):
-            self._keys_at = now  # also if it fails: strangers must not make us ask a broker that is away
-            try:
-                fetched = orjson.loads(self._http.request("GET", f"{self._configuration.issuer}/jwks").body)
-            except (OutboundError, orjson.JSONDecodeError) as error:
-                raise KeysAwayError from error
-            if not _is_key_set(fetched):
-                raise KeysAwayError
-            self._keys = fetched
-        if not self._keys["keys"]:
-            raise KeysAwayError
-        return self._keys
-
 
 def _event_of(claims: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The one event of a kind that we know."""
     events = claims.get("events")
     if isinstance(events, Mapping):
-        for event_type in (RECORD_AVAILABLE, REVIEW_REQUESTED):
+        for event_type in (RECORD_AVAILABLE, REVIEW_REQUESTED, *sorted(_OF_CONSENT)):
             members = events.get(event_type)
             if isinstance(members, Mapping):
                 return event_type, members
     raise EventRefusedError("invalid_request", "no event that we know")
-
-
-def _is_key_set(fetched: object) -> bool:
-    """RFC 7517 section 5, as far as looking for a key needs it."""
-    keys = fetched.get("keys") if isinstance(fetched, dict) else None
-    return isinstance(keys, list) and all(isinstance(key, dict) for key in keys)

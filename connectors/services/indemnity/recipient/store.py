@@ -5,18 +5,20 @@ and one for each event that tells of something new.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
-from connectors.services.indemnity.recipient.broker_client import Delivered, Granted
 from connectors.services.indemnity.recipient.database import InsurerDatabase
+from connectors.services.relying_party.broker_client import Delivered, Granted
 from vault.schema import random_id
 
 AccessWish = Literal["once", "periodic"]
+
+_FORGOTTEN: Final = "records_deleted"
 
 
 class CaseState(StrEnum):
@@ -220,6 +222,28 @@ class Store:
                 " WHERE case_id = ? AND review = ?",
                 (Review.SENT, decision_id, case_id, Review.ANSWERED),
             )
+
+    def forget(self, grant_id: str, delivery_ids: Collection[str], *, is_over: bool) -> None:
+        """Delete the records of these deliveries, in whatever state their cases are.
+
+        A claim that was filed is the insurer's own record and stays; one that was not ends here. With
+        `is_over` a pull of the consent that is under way keeps nothing either.
+        """
+        places = ", ".join("?" * len(delivery_ids))
+        with self._database.transaction() as connection:
+            connection.execute(
+                f"UPDATE claim_case SET state = ?, refusal = ? WHERE state = ? AND delivery_id IN ({places})",  # noqa: S608 - places only
+                (CaseState.REFUSED, _FORGOTTEN, CaseState.RECEIVED, *delivery_ids),
+            )
+            connection.execute(
+                f"UPDATE claim_case SET records = NULL WHERE delivery_id IN ({places})",  # noqa: S608 - places only
+                tuple(delivery_ids),
+            )
+            if is_over:
+                connection.execute(
+                    "UPDATE claim_case SET state = ?, refusal = ? WHERE state = ? AND grant_id = ?",
+                    (CaseState.REFUSED, _FORGOTTEN, CaseState.GRANTED, grant_id),
+                )
 
     def _one(self, column: str, value: str) -> Case | None:
         with self._database.transaction() as connection:

@@ -20,12 +20,12 @@ from broker.settings import load_settings
 from connectors.http import Answer, OutboundClient
 from connectors.services.indemnity.recipient.app import create_insurer
 from connectors.services.indemnity.recipient.book import Book
-from connectors.services.indemnity.recipient.broker_client import BrokerClient
 from connectors.services.indemnity.recipient.configuration import Configuration, load_configuration
 from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.desk import Desk
 from connectors.services.indemnity.recipient.inbox import Inbox
 from connectors.services.indemnity.recipient.store import AccessWish, Case, Store
+from connectors.services.relying_party.broker_client import BrokerClient
 from tests.installation import Clock
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

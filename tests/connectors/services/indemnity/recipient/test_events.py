@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from broker.oauth.security_event import RECORD_AVAILABLE, REVIEW_REQUESTED, SecurityEvent, sign
 from connectors.errors import UnreachableError
 from connectors.http import Answer
-from connectors.services.indemnity.recipient.inbox import KeysAwayError
+from connectors.services.relying_party.broker_keys import KeysAwayError
 from tests.connectors.services.indemnity.recipient.watch import (
     Watch,
     _decoded,

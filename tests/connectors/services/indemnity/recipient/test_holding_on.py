@@ -20,6 +20,8 @@ from connectors.http import Answer
 from connectors.services.indemnity.recipient.__main__ import _work
 from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.store import Store
+from connectors.services.relying_party.broker_client import BrokerClient
+from connectors.services.relying_party.deleting import Deletion
 from tests.connectors.services.indemnity.recipient.conftest import BrokerInPlace, set_up
 from tests.connectors.services.indemnity.recipient.watch import (
     MEDIA_TYPE,
@@ -233,7 +235,9 @@ def test_the_clerk_goes_on_after_a_fault_of_the_database(
     watch.is_told()
     connection = sqlite3.connect(watch.insurer.configuration.store, isolation_level=None)
     connection.execute("ALTER TABLE event RENAME TO away")
-    clerk = Thread(target=_work, args=(stop, watch.insurer.inbox, watch.insurer.desk))
+    broker = BrokerClient(watch.insurer.configuration, watch.insurer.wire)
+    deletion = Deletion(broker, watch.insurer.store, watch.broker.clock)
+    clerk = Thread(target=_work, args=(stop, watch.insurer.inbox, watch.insurer.desk, deletion))
     clerk.start()
     try:
         assert eventually(lambda: "clerk waits: SQLITE_ERROR" in caplog.text)

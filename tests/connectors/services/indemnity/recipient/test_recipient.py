@@ -17,18 +17,19 @@ from connectors.services.indemnity.claim import compute
 from connectors.services.indemnity.continuing import Records
 from connectors.services.indemnity.recipient.__main__ import main
 from connectors.services.indemnity.recipient.book import Book
-from connectors.services.indemnity.recipient.broker_client import Delivered, Granted
 from connectors.services.indemnity.recipient.configuration import asked_terms
 from connectors.services.indemnity.recipient.database import InsurerDatabase
 from connectors.services.indemnity.recipient.desk import BILL
 from connectors.services.indemnity.recipient.store import Case, Store
-from consent.terms import check_caps, parse
+from connectors.services.relying_party.broker_client import Delivered, Granted
+from consent.caps import check_caps
+from consent.terms import parse
 from tests.connectors.services.indemnity.papers import LATER, POLICY, simple
 from tests.connectors.services.indemnity.recipient.conftest import BrokerInPlace, Insurer, set_up
 from vault.record_types.catalogue import Catalogue
 
 PULL = "/v1/deliveries"
-PATIENCE = 30
+PATIENCE = 120
 
 
 # Responses that no case waits for.

@@ -19,7 +19,7 @@ from sqlmodel import col, select
 
 from broker.db import transaction
 from broker.demo.people import HOSPITAL, INSTITUTION
-from broker.jobs import telling
+from broker.jobs import pushing
 from broker.jobs.arriving import take_in
 from broker.jobs.telling import tell_due
 from broker.oauth.security_event import RECORD_AVAILABLE, REVIEW_REQUESTED, SecurityEvent, sign
@@ -38,7 +38,7 @@ from vault.jose import sign_jwt
 from vault.record_types.catalogue import Catalogue
 
 PULL: Final = "/v1/deliveries"
-PATIENCE: Final = 30
+PATIENCE: Final = 120
 MEDIA_TYPE: Final = "application/secevent+jwt"
 PATIENT: Final = DEMO_PEOPLE[0]
 DAYS: Final = count(1)
@@ -185,9 +185,10 @@ def watching(broker: BrokerInPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     insurer.desk.work()
     watch = Watch(broker, insurer, case_id, grant_id)
     monkeypatch.setattr(PushWire, "insurer", insurer, raising=False)
-    monkeypatch.setattr(telling, "OutboundClient", PushWire)
+    monkeypatch.setattr(pushing, "OutboundClient", PushWire)
     yield watch
     watch.person("withdraw")
+    watch.is_told()  # the next test's insurer must not hear of it
 
 
 def grants(broker: BrokerInPlace) -> set[str]:

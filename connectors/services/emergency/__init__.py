@@ -1,0 +1,1 @@
+"""Care in an emergency: what may be opened without asking, to protect a person's life."""

@@ -1,0 +1,1 @@
+"""The reference bank: a small server of its own that lends by its published rules."""
