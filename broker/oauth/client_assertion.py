@@ -1,7 +1,7 @@
 """Client authentication by a signed assertion: private_key_jwt, RFC 7523 as FAPI 2.0 narrows it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -28,11 +28,15 @@ _TYPES: Final = frozenset({None, "JWT", "client-authentication+jwt"})
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """A client assertion as it came, and whose it says it is. Nothing of it is verified."""
+    """A client assertion as it came, and whose it says it is. Nothing of it is verified.
+
+    `addresses`: what it may be meant for instead of the issuer (`broker.oauth.assertion_audience`).
+    """
 
     raw_assertion: str
     unverified_client_id: str
     named_client_id: str | None
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,14 @@ def read_assertion(parameters: Mapping[str, str]) -> Assertion:
     return Assertion(raw_assertion, unverified_client_id, parameters.get("client_id"))
 
 
-def prove(
-    assertion: Assertion, client_id: str, jwks: Mapping[str, Any], *, issuer: str, now: datetime
+def prove(  # noqa: PLR0913 - what an assertion is compared with
+    assertion: Assertion,
+    client_id: str,
+    jwks: Mapping[str, Any],
+    *,
+    issuer: str,
+    now: datetime,
+    algorithms: Collection[str] = ALGORITHMS,
 ) -> Proven:
     """Verify an assertion with the keys of the active client that it names; using its id up is the caller's.
 
@@ -87,7 +97,7 @@ def prove(
     """
     try:
         header, claims = verify_jwt(
-            assertion.raw_assertion, jwks, algorithms=ALGORITHMS, typ=None, max_bytes=_MAX_BYTES
+            assertion.raw_assertion, jwks, algorithms=algorithms, typ=None, max_bytes=_MAX_BYTES
         )
     except UntrustedTokenError as error:
         raise unproven() from error
@@ -95,7 +105,8 @@ def prove(
         raise unproven()
     if assertion.named_client_id not in {None, client_id}:
         raise _refused("client_id is not the client of the assertion")
-    expires_at = _check_claims(claims, client_id=client_id, issuer=issuer, now=now)
+    meant_for = assertion.addresses | {issuer}
+    expires_at = _check_claims(claims, client_id=client_id, meant_for=meant_for, now=now)
     return Proven(_jti_digest(client_id, claims["jti"]), expires_at)
 
 
@@ -109,11 +120,15 @@ def used_before() -> OAuthError:
     return _refused("the assertion was used before")
 
 
-def _check_claims(claims: Mapping[str, Any], *, client_id: str, issuer: str, now: datetime) -> datetime:
+def _check_claims(
+    claims: Mapping[str, Any], *, client_id: str, meant_for: Collection[str], now: datetime
+) -> datetime:
     """Every claim in turn (RFC 7523 section 3); answers when the assertion expires."""
     if claims.get("iss") != client_id or claims.get("sub") != client_id:
         raise _refused("iss and sub must both be the client_id")
-    if claims.get("aud") != issuer:  # FAPI 2.0 section 5.3.2.1: the issuer, as a string, nothing else
+    audience = claims.get("aud")
+    # FAPI 2.0 section 5.3.2.1: the issuer, as a string, nothing else
+    if not isinstance(audience, str) or audience not in meant_for:
         raise _refused("aud must be the issuer, as a single string")
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= _MAX_JTI:

@@ -1,7 +1,9 @@
 """Clients: a recipient's registered software. Validated here once, and read from here ever after."""
 
+import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +15,18 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, col, select
 
-from broker.oauth import scopes
+from broker.oauth import mtls, scopes
+from broker.oauth.client_metadata import (
+    CERTIFICATE_METHODS,
+    SECRET_METHODS,
+    ClientMetadata,
+    SecurityProfile,
+    faults_of,
+)
 from broker.oauth.errors import ClientExistsError, ClientInvalidError, UnknownClientError
 from broker.oauth.models import Client
+from connectors.errors import OutboundError
+from connectors.http import check_url
 from consent.models import Organisation
 from consent.organisations import OrganisationStatus
 from vault.errors import UntrustedTokenError
@@ -25,6 +36,10 @@ from vault.jose import check_public_jwks
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,63}")
 _MAX_URI: Final = 2000
 _MAX_LABEL: Final = 63  # RFC 1035 section 2.3.4
+# What we call ourselves; to the others we send browsers.
+_CALLED: Final = ("events_endpoint", "backchannel_logout_uri", "backchannel_client_notification_endpoint")
+_SECRET_PREFIX: Final = "mds_"  # noqa: S105 - what every secret begins with
+_SECRET_BYTES: Final = 32
 
 
 class ClientStatus(StrEnum):
@@ -35,18 +50,23 @@ class ClientStatus(StrEnum):
 
 
 class ClientRegistration(BaseModel):
-    """What registering a client takes. `scope` is space-separated; `jwks` holds public keys only."""
+    """What registering a client takes. `scope` is space-separated; `jwks` holds public keys only.
+
+    A client that has a secret needs no keys.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     client_id: str
     organisation_id: str
     name: str = Field(min_length=1, max_length=100)
-    jwks: dict[str, Any]
+    jwks: dict[str, Any] = Field(default_factory=lambda: {"keys": []})
     redirect_uris: tuple[str, ...] = ()
     scope: str
     purposes: tuple[str, ...] = ()
     events_endpoint: str | None = None
+    security_profile: SecurityProfile = SecurityProfile.FAPI2
+    metadata: ClientMetadata = ClientMetadata()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,44 +82,102 @@ class RegisteredClient:
     scopes: frozenset[str]
     purposes: tuple[str, ...]
     events_endpoint: str | None
+    profile: SecurityProfile
+    metadata: ClientMetadata
     created_at: datetime
 
 
 def add(
-    session: Session, registration: ClientRegistration, *, is_loopback_allowed: bool, now: datetime
-) -> None:
+    session: Session,
+    registration: ClientRegistration,
+    *,
+    is_loopback_allowed: bool,
+    now: datetime,
+    oidc_clients: bool = False,
+) -> str | None:
     """Register a client. `is_loopback_allowed`: plain http to this machine, for demos only.
 
-    Raises ClientInvalidError with every fault, ClientExistsError.
+    `oidc_clients`: whether the profile `oidc` is served here. Answers the client's secret, if its method is
+    by one: nobody can read it later. Raises ClientInvalidError with every fault, ClientExistsError.
     """
+    _check(session, registration, is_loopback_allowed=is_loopback_allowed, oidc_clients=oidc_clients)
+    raw_secret, metadata = _with_secret(registration.metadata)
+    row = {
+        "client_id": registration.client_id,
+        "status": ClientStatus.ACTIVE,
+        "created_at": now,
+        **_columns(registration, metadata),
+    }
+    if not insert_if_absent(session, Client, row):
+        raise ClientExistsError(registration.client_id)
+    return raw_secret
+
+
+def replace(session: Session, registration: ClientRegistration, *, is_loopback_allowed: bool) -> None:
+    """Put a registration in the place of a client's present one, by the rules of `add`.
+
+    Not for the profile `oidc`, whose secret is given once. Raises ClientInvalidError with every fault,
+    UnknownClientError.
+    """
+    _check(session, registration, is_loopback_allowed=is_loopback_allowed, oidc_clients=False)
+    row = _row(session, registration.client_id)
+    for name, value in _columns(registration, registration.metadata).items():
+        setattr(row, name, value)
+    session.add(row)
+
+
+def rotate_secret(session: Session, client_id: str) -> str | None:
+    """Give a client a new secret, which is shown once; the one of before is worth nothing from now on.
+
+    None for a client that has none. Raises UnknownClientError.
+    """
+    row = _row(session, client_id)
+    metadata = ClientMetadata.model_validate_json(row.client_metadata)
+    raw_secret, renewed = _with_secret(metadata)
+    if raw_secret is not None:
+        row.client_metadata = renewed.model_dump_json(exclude_defaults=True)
+        session.add(row)
+    return raw_secret
+
+
+def secret_digest(raw_secret: str) -> str:
+    """What of a client's secret is stored: 256 random bits need neither salt nor pepper."""
+    return hashlib.sha256(raw_secret.encode()).hexdigest()
+
+
+def _check(
+    session: Session, registration: ClientRegistration, *, is_loopback_allowed: bool, oidc_clients: bool
+) -> None:
+    profile = registration.security_profile
     faults = [
         *_identity_faults(session, registration),
-        *_key_set_faults(registration.jwks),
+        *_profile_faults(registration, oidc_clients=oidc_clients),
+        *_key_set_faults(registration),
+        *((f"metadata.{member}", rule) for member, rule in faults_of(registration.metadata, profile)),
+        *mtls.registration_faults(registration.metadata, registration.jwks),
         *(
             (f"redirect_uris.{number}", rule)
             for number, uri in enumerate(registration.redirect_uris)
             if (rule := _address_fault(uri, is_loopback_allowed=is_loopback_allowed))
         ),
     ]
-    if registration.events_endpoint is not None:
-        rule = _address_fault(registration.events_endpoint, is_loopback_allowed=is_loopback_allowed)
-        faults += [] if rule is None else [("events_endpoint", rule)]
+    faults += _other_address_faults(registration, is_loopback_allowed=is_loopback_allowed)
     if faults:
         raise ClientInvalidError(faults)
-    row = {
-        "client_id": registration.client_id,
+
+
+def _columns(registration: ClientRegistration, metadata: ClientMetadata) -> dict[str, Any]:
+    return {
         "organisation_id": registration.organisation_id,
         "name": registration.name,
-        "status": ClientStatus.ACTIVE,
         "jwks": json.dumps(registration.jwks),
         "redirect_uris": json.dumps(registration.redirect_uris),
         "scope": scopes.choose(registration.scope, scopes.SUPPORTED),
         "purposes": json.dumps(registration.purposes),
         "events_endpoint": registration.events_endpoint,
-        "created_at": now,
+        "security_profile": registration.security_profile,
+        "client_metadata": metadata.model_dump_json(exclude_defaults=True),
     }
-    if not insert_if_absent(session, Client, row):
-        raise ClientExistsError(registration.client_id)
 
 
 def is_client_id(unverified: object) -> TypeGuard[str]:
@@ -133,6 +211,14 @@ def all_clients(session: Session) -> list[RegisteredClient]:
     return [_parsed(row) for row in session.exec(select(Client).order_by(col(Client.client_id)))]
 
 
+def purposes_of(session: Session, organisation_id: str) -> set[str]:
+    """The purposes that an organisation's active clients may ask under."""
+    rows = session.exec(
+        select(Client).where(Client.organisation_id == organisation_id, Client.status == ClientStatus.ACTIVE)
+    )
+    return {purpose for row in rows for purpose in _parsed(row).purposes}
+
+
 def suspend(session: Session, client_id: str) -> None:
     """Stop a client: it is refused from the next request on. Raises UnknownClientError."""
     _row(session, client_id).status = ClientStatus.SUSPENDED
@@ -156,6 +242,8 @@ def _parsed(row: Client) -> RegisteredClient:
         scopes=frozenset(row.scope.split()),
         purposes=tuple(json.loads(row.purposes)),
         events_endpoint=row.events_endpoint,
+        profile=SecurityProfile(row.security_profile),
+        metadata=ClientMetadata.model_validate_json(row.client_metadata),
         created_at=row.created_at,
     )
 
@@ -171,18 +259,49 @@ def _identity_faults(session: Session, registration: ClientRegistration) -> Iter
         yield "scope", f"{' '.join(sorted(asked & scopes.OF_HOLDERS))} is for holders"
     if not asked or not asked <= scopes.SUPPORTED:
         yield "scope", f"one or more of {', '.join(sorted(scopes.SUPPORTED))}"
-    if scopes.RECORDS_READ in asked and not (registration.redirect_uris and registration.purposes):
+    # Who asks without a browser only has none to be sent back (OpenID CIBA Core section 4).
+    asks_without = registration.metadata.backchannel_token_delivery_mode is not None
+    can_ask = bool(registration.redirect_uris) or asks_without
+    if scopes.RECORDS_READ in asked and not (can_ask and registration.purposes):
         yield "scope", f"{scopes.RECORDS_READ} needs a redirect URI and a purpose"
+    if scopes.OPENID in asked and not can_ask:
+        yield "scope", f"{scopes.OPENID} needs a redirect URI"
 
 
-def _key_set_faults(jwks: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    keys = jwks.get("keys")
+def _profile_faults(registration: ClientRegistration, *, oidc_clients: bool) -> Iterator[tuple[str, str]]:
+    """The profile `oidc` is for a sign-in alone: its tokens may be good for whoever has them."""
+    if registration.metadata.client_secret_sha256 is not None:
+        yield "metadata.client_secret_sha256", "a secret is made here, by registering"
+    if registration.security_profile is not SecurityProfile.OIDC:
+        return
+    if not oidc_clients:
+        yield "security_profile", "oidc is served only with oauth.oidc_clients = true"
+    if set(registration.scope.split()) != {scopes.OPENID}:
+        yield "scope", f"a client of the profile oidc has {scopes.OPENID} and nothing else"
+    if registration.purposes:
+        yield "purposes", "a client of the profile oidc asks for no records"
+    if registration.events_endpoint is not None:
+        yield "events_endpoint", "a client of the profile oidc has no events"
+
+
+def _with_secret(metadata: ClientMetadata) -> tuple[str | None, ClientMetadata]:
+    if metadata.token_endpoint_auth_method not in SECRET_METHODS:
+        return None, metadata
+    raw_secret = _SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    return raw_secret, metadata.model_copy(update={"client_secret_sha256": secret_digest(raw_secret)})
+
+
+def _key_set_faults(registration: ClientRegistration) -> Iterator[tuple[str, str]]:
+    keys = registration.jwks.get("keys")
+    if keys == [] and registration.metadata.token_endpoint_auth_method in SECRET_METHODS:
+        return
     if not isinstance(keys, list) or not keys:
         yield "jwks.keys", "one public key or more"
         return
+    by_certificate = registration.metadata.token_endpoint_auth_method in CERTIFICATE_METHODS
     for number, key in enumerate(keys):
         try:
-            check_public_jwks({"keys": [key]})
+            check_public_jwks({"keys": [key]}, of_certificates=by_certificate)
         except UntrustedTokenError as error:
             yield f"jwks.keys.{number}", error.reason
     kids = [str(key.get("kid")) for key in keys if isinstance(key, dict)]
@@ -190,6 +309,39 @@ def _key_set_faults(jwks: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "jwks.keys", "every key needs a kid of its own"
     if not any(isinstance(key, dict) and key.get("use", "sig") == "sig" for key in keys):
         yield "jwks.keys", "a key for signing is needed"
+
+
+def _other_address_faults(
+    registration: ClientRegistration, *, is_loopback_allowed: bool
+) -> Iterator[tuple[str, str]]:
+    metadata = registration.metadata
+    named = ("backchannel_logout_uri", "backchannel_client_notification_endpoint")
+    addresses = {
+        "events_endpoint": registration.events_endpoint,
+        **{f"metadata.{member}": getattr(metadata, member) for member in named},
+        **{
+            f"metadata.post_logout_redirect_uris.{number}": uri
+            for number, uri in enumerate(metadata.post_logout_redirect_uris)
+        },
+    }
+    for path, uri in addresses.items():
+        if uri is None:
+            continue
+        rule = _address_fault(uri, is_loopback_allowed=is_loopback_allowed)
+        if rule is None and path.removeprefix("metadata.") in _CALLED:
+            rule = _called_fault(uri, is_loopback_allowed=is_loopback_allowed)
+        if rule is not None:
+            yield path, rule
+
+
+def _called_fault(uri: str, *, is_loopback_allowed: bool) -> str | None:
+    """The guard of every call of ours; but a name may stand for something else until then."""
+    try:
+        check_url(uri, allow_loopback=is_loopback_allowed)
+    except OutboundError:
+        return "not an address in the public net"
+    is_here = not is_loopback_allowed and _is_loopback(urlsplit(uri).hostname or "")
+    return "not an address in the public net" if is_here else None
 
 
 def _address_fault(uri: str, *, is_loopback_allowed: bool) -> str | None:

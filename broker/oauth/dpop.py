@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from sqlmodel import Session
 
-from broker.oauth.errors import InvalidProofError
+from broker.oauth.errors import InvalidProofError, NonceNeededError
 from broker.oauth.models import SeenJti
 from vault.errors import UntrustedTokenError
 from vault.insert import insert_if_absent
@@ -32,6 +32,21 @@ _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
+class ProofRules:
+    """What an installation wants of proofs: their size, and one of these nonces (None: no nonce).
+
+    `alias`: another address that this very request may have been sent to (RFC 8705 section 5).
+    """
+
+    max_bytes: int = _MAX_BYTES
+    nonces: tuple[str, ...] | None = None
+    alias: str | None = None
+
+
+ANY_NONCE: Final = ProofRules()
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """A verified proof: the key's thumbprint (RFC 7638), and what replay is told by."""
 
@@ -40,24 +55,33 @@ class Proof:
     expires_at: datetime
 
 
-def verify_proof(
-    raw_proofs: Sequence[str], *, method: str, url: str, access_token: str | None, now: datetime
+def verify_proof(  # noqa: PLR0913 - what a proof is compared with
+    raw_proofs: Sequence[str],
+    *,
+    method: str,
+    url: str,
+    access_token: str | None,
+    now: datetime,
+    rules: ProofRules = ANY_NONCE,
 ) -> Proof:
     """Check the proofs of a request, one for each `DPoP` header: there must be exactly one.
 
     `url` is built from the issuer, never from Host. `access_token` is given at resources, where `ath`
-    must match it. Replay is the caller's: `take_jti`. Raises InvalidProofError.
+    must match it. Replay is the caller's: `take_jti`. Raises InvalidProofError; NonceNeededError if only the
+    nonce is wrong.
     """
     if len(raw_proofs) != 1:
         raise InvalidProofError("exactly one DPoP header is needed")
     try:
         jwk, claims = verify_self_signed(
-            raw_proofs[0], typ="dpop+jwt", algorithms=ALGORITHMS, max_bytes=_MAX_BYTES
+            raw_proofs[0], typ="dpop+jwt", algorithms=ALGORITHMS, max_bytes=rules.max_bytes
         )
     except UntrustedTokenError as error:
         raise InvalidProofError(error.reason) from error
-    _check_request(claims, method=method, url=url, access_token=access_token)
+    urls = [url] if rules.alias is None else [url, rules.alias]
+    _check_request(claims, method=method, urls=urls, access_token=access_token)
     _check_times(claims, now)
+    _check_nonce(claims, rules.nonces)
     jkt = thumbprint(jwk)
     return Proof(jkt, _jti_digest(jkt, claims.get("jti")), now + _KEEP)
 
@@ -67,21 +91,29 @@ def take_jti(session: Session, jti_digest: bytes, expires_at: datetime) -> bool:
     return insert_if_absent(session, SeenJti, {"jti_digest": jti_digest, "expires_at": expires_at})
 
 
-def accept_proof(
-    session: Session, raw_proofs: Sequence[str], *, method: str, url: str, now: datetime
+def accept_proof(  # noqa: PLR0913 - as above
+    session: Session,
+    raw_proofs: Sequence[str],
+    *,
+    method: str,
+    url: str,
+    now: datetime,
+    rules: ProofRules = ANY_NONCE,
 ) -> Proof:
     """Verify the proof of a request without an access token, and use it up. Raises InvalidProofError."""
-    proof = verify_proof(raw_proofs, method=method, url=url, access_token=None, now=now)
+    proof = verify_proof(raw_proofs, method=method, url=url, access_token=None, now=now, rules=rules)
     if not take_jti(session, proof.jti_digest, proof.expires_at):
         raise InvalidProofError("the proof was used before")
     return proof
 
 
-def _check_request(claims: Mapping[str, Any], *, method: str, url: str, access_token: str | None) -> None:
+def _check_request(
+    claims: Mapping[str, Any], *, method: str, urls: Sequence[str], access_token: str | None
+) -> None:
     # RFC 9449 section 4.3, checks 8 and 9: methods are case-sensitive, URIs are compared normalised.
     if claims.get("htm") != method:
         raise InvalidProofError("htm is not the method of this request")
-    if _target(claims.get("htu")) != _target(url):
+    if _target(claims.get("htu")) not in [_target(url) for url in urls]:
         raise InvalidProofError("htu is not the address of this request")
     if access_token is None:
         return
@@ -100,6 +132,17 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
         raise InvalidProofError("exp has passed")
     if starts_at is not None and starts_at > now + WINDOW:
         raise InvalidProofError("nbf lies more than 60 seconds ahead")
+
+
+def _check_nonce(claims: Mapping[str, Any], nonces: Sequence[str] | None) -> None:
+    # RFC 9449 section 4.3, check 10.
+    if nonces is None:
+        return
+    nonce = claims.get("nonce")
+    if not isinstance(nonce, str) or not any(
+        compare_digest(nonce.encode(), good.encode()) for good in nonces
+    ):
+        raise NonceNeededError
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> datetime | None:

@@ -7,13 +7,18 @@ from typing import Final
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from broker.oauth import server
+from broker.oauth import ciba_requests
 from broker.oauth.clients import RegisteredClient, find_active
-from broker.oauth.errors import InteractionGoneError
+from broker.oauth.errors import InteractionGoneError, OAuthCode
 from broker.oauth.models import Code, Interaction, PushedRequest
-from broker.oauth.par import open_terms
-from broker.oauth.tokens import IssuedCode, new_code
+from broker.oauth.par import kept_of, open_terms
+from broker.oauth.redirects import AuthorizationAnswer
+from broker.oauth.scopes import OPENID
+from broker.oauth.server import authorization_redirect
+from broker.oauth.session_clients import take_part
+from broker.oauth.tokens import IssuedCode, SignedIn, new_code
 from consent.models import Consent
+from consent.states import LIVING
 from consent.terms import Terms
 from consent.vocabulary import ConsentState
 from vault.insert import insert_if_absent
@@ -22,12 +27,27 @@ from vault.schema import random_id
 from vault.seal import context_of, open_sealed, seal
 
 CODE_SECONDS: Final = 60
+RECOGNISE: Final = "recognise"
+CONFIRM: Final = "confirm"
+CONSENT: Final = "consent"
 _ANSWER_KEY: Final = "interaction_answer"
+_ANSWERED: Final = (
+    ConsentState.PARTIALLY_SIGNED,
+    ConsentState.GIVEN,
+    ConsentState.PAUSED,
+    ConsentState.REFUSED,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class InteractionView:
-    """What a page needs to know. `grant_id` and `subject_id` are set once a citizen has opened it."""
+    """What a page needs to know. `grant_id` and `subject_id` are set once a citizen has opened it.
+
+    `replaces` is the consent whose terms are to be replaced, or merged with these if `is_merge`, and
+    `change_id` the change that came of it.
+    `is_sign_in`: the client is to learn who the person is, too. Without a redirect URI the request came
+    without a browser (CIBA Core), maybe with a `binding_message`.
+    """
 
     interaction_id: str
     client_id: str
@@ -36,6 +56,12 @@ class InteractionView:
     terms: Terms
     grant_id: str | None
     subject_id: str | None
+    deal_member_id: str | None
+    replaces: str | None = None
+    change_id: str | None = None
+    is_merge: bool = False
+    is_sign_in: bool = False
+    binding_message: str | None = None
 
 
 def start(session: Session, request: PushedRequest, *, minutes: int, now: datetime) -> str:
@@ -55,26 +81,54 @@ def start(session: Session, request: PushedRequest, *, minutes: int, now: dateti
     ).one()
 
 
+def room_of(request: PushedRequest) -> str:
+    """The page on which a request is decided: by what it asks for."""
+    if request.terms_sealed is not None:
+        return CONSENT
+    return RECOGNISE if request.grant_id is None else CONFIRM
+
+
 def load_interaction(
     session: Session, keyring: Keyring, interaction_id: str, now: datetime
 ) -> InteractionView:
-    """A living interaction, its request not yet answered. Raises InteractionGoneError."""
-    interaction, request, client = _living(session, interaction_id, now)
+    """A living interaction, its request not yet answered. Raises InteractionGoneError.
+
+    One without terms is none of these.
+    """
+    interaction, request, client = living(session, interaction_id, now)
+    if request.terms_sealed is None:
+        raise InteractionGoneError
+    kept = kept_of(keyring, request)
     return InteractionView(
         interaction_id=interaction.interaction_id,
         client_id=client.client_id,
         recipient_id=client.organisation_id,
         redirect_uri=request.redirect_uri,
         terms=open_terms(keyring, request),
+        is_sign_in=OPENID in request.scope.split(),
         grant_id=interaction.grant_id,
         subject_id=interaction.subject_id,
+        deal_member_id=request.deal_member_id,
+        replaces=request.grant_id,
+        change_id=interaction.change_id,
+        is_merge=kept.is_merge,
+        binding_message=kept.binding_message,
     )
 
 
-def attach_consent(
-    session: Session, interaction_id: str, subject_id: str, grant_id: str, now: datetime
+def attach_consent(  # noqa: PLR0913 - who opened what, and what came of it
+    session: Session,
+    interaction_id: str,
+    subject_id: str,
+    grant_id: str | None,
+    now: datetime,
+    *,
+    change_id: str | None = None,
 ) -> None:
-    """Bind an interaction to the citizen who opened it, once. Raises InteractionGoneError."""
+    """Bind an interaction to the citizen who opened it, once; without a grant it is for a sign-in alone.
+
+    Raises InteractionGoneError.
+    """
     attached = session.exec(
         update(Interaction)
         .where(
@@ -82,7 +136,7 @@ def attach_consent(
             col(Interaction.subject_id).is_(None),
             col(Interaction.expires_at) > now,
         )
-        .values(subject_id=subject_id, grant_id=grant_id)
+        .values(subject_id=subject_id, grant_id=grant_id, change_id=change_id)
         .returning(col(Interaction.interaction_id))
     ).one_or_none()
     if attached is None:
@@ -91,21 +145,26 @@ def attach_consent(
 
 def allow(  # noqa: PLR0913, PLR0917 - a code is bound to all of these
     session: Session,
+    keyring: Keyring,
     issuer: str,
     interaction_id: str,
     subject_id: str,
-    version_id: str,
+    version_id: str | None,
     now: datetime,
     *,
     code_seconds: int = CODE_SECONDS,
+    signed_in: SignedIn | None = None,
 ) -> str:
     """The person agreed: use the request up and answer the address to send them to, with code, state, iss.
 
-    Raises InteractionGoneError, also when another answer was faster.
+    `version_id` is what they agreed to, and None where only a sign-in was asked for. Raises
+    InteractionGoneError, also when another answer was faster.
     """
-    interaction, request, client = _living(session, interaction_id, now)
+    interaction, request, client = living(session, interaction_id, now)
     grant_id = interaction.grant_id
-    if grant_id is None or interaction.subject_id != subject_id or version_id.rpartition(".")[0] != grant_id:
+    agreed_to = None if version_id is None else version_id.rpartition(".")[0]
+    is_alone = room_of(request) == RECOGNISE
+    if interaction.subject_id != subject_id or agreed_to != grant_id or is_alone != (grant_id is None):
         raise InteractionGoneError
     _complete(session, request, now)
     raw_code, code_hash = new_code()
@@ -119,22 +178,46 @@ def allow(  # noqa: PLR0913, PLR0917 - a code is bound to all of these
         scope=request.scope,
         code_challenge=request.code_challenge,
         dpop_jkt=request.dpop_jkt,
+        request_id=request.request_id,
+        kept_sealed=request.kept_sealed,
+        auth_time=signed_in.auth_time if signed_in else None,
+        acr=signed_in.acr if signed_in else None,
+        session_digest=signed_in.session_digest if signed_in else None,
         created_at=now,
         expires_at=now + timedelta(seconds=code_seconds),
     )
-    return server.authorization_redirect(session, issuer, request, IssuedCode(raw_code, row))
+    if signed_in is not None and OPENID in request.scope.split():
+        take_part(session, client.client_id, signed_in, now)
+    if ciba_requests.is_backchannel(request):
+        ciba_requests.answer(session, request, subject_id, row, now)
+        return ciba_requests.page_of(interaction_id)
+    answer = AuthorizationAnswer(request, kept_of(keyring, request), IssuedCode(raw_code, row))
+    return authorization_redirect(session, keyring, issuer, answer, now)
 
 
-def deny(session: Session, issuer: str, interaction_id: str, subject_id: str | None, now: datetime) -> str:
-    """The person declined: use the request up and answer the address, with access_denied, state, iss.
+def deny(  # noqa: PLR0913, PLR0917 - whose answer to what, and why
+    session: Session,
+    keyring: Keyring,
+    issuer: str,
+    interaction_id: str,
+    subject_id: str | None,
+    now: datetime,
+    *,
+    refusal: OAuthCode = OAuthCode.ACCESS_DENIED,
+) -> str:
+    """The person declined, or it cannot be: use the request up and answer the address (error, state, iss).
 
     `subject_id` is None for somebody who never signed in. Raises InteractionGoneError.
     """
-    interaction, request, _ = _living(session, interaction_id, now)
+    interaction, request, _ = living(session, interaction_id, now)
     if interaction.subject_id not in {None, subject_id}:
         raise InteractionGoneError
     _complete(session, request, now)
-    return server.authorization_redirect(session, issuer, request, None)
+    if ciba_requests.is_backchannel(request):
+        ciba_requests.answer(session, request, subject_id, None, now)
+        return ciba_requests.page_of(interaction_id)
+    answer = AuthorizationAnswer(request, kept_of(keyring, request), refusal=refusal)
+    return authorization_redirect(session, keyring, issuer, answer, now)
 
 
 def keep_answer(session: Session, keyring: Keyring, interaction_id: str, decision: str, address: str) -> None:
@@ -163,7 +246,7 @@ def same_answer(  # noqa: PLR0913 - whose answer to what, and until when
     """
     code_is_used = (
         select(Code.code_hash)
-        .where(Code.grant_id == Interaction.grant_id, col(Code.used_at).is_not(None))
+        .where(Code.request_id == Interaction.request_id, col(Code.used_at).is_not(None))
         .correlate(Interaction)
         .exists()
     )
@@ -171,7 +254,7 @@ def same_answer(  # noqa: PLR0913 - whose answer to what, and until when
         select(Consent.grant_id)
         .where(
             Consent.grant_id == Interaction.grant_id,
-            col(Consent.state).in_((ConsentState.GIVEN, ConsentState.PAUSED, ConsentState.REFUSED)),
+            col(Consent.state).in_((*LIVING, ConsentState.PARTIALLY_SIGNED, ConsentState.REFUSED)),
         )
         .correlate(Interaction)
         .exists()
@@ -184,7 +267,7 @@ def same_answer(  # noqa: PLR0913 - whose answer to what, and until when
             Interaction.subject_id == subject_id,
             col(PushedRequest.used_at) >= since,
             ~code_is_used,
-            is_given_or_refused,
+            is_given_or_refused | col(Interaction.grant_id).is_(None),
         )
     ).one_or_none()
     if sealed is None:
@@ -198,9 +281,10 @@ def _answer_context(interaction_id: str) -> bytes:
     return context_of("mydata/oauth/answer@v1", interaction_id)
 
 
-def _living(
+def living(
     session: Session, interaction_id: str, now: datetime
 ) -> tuple[Interaction, PushedRequest, RegisteredClient]:
+    """An interaction, its request not yet answered, and its client. Raises InteractionGoneError."""
     if not interaction_id.isascii() or not interaction_id.isprintable():
         raise InteractionGoneError  # PostgreSQL takes no text with a NUL in it
     found = session.exec(
@@ -213,8 +297,11 @@ def _living(
         )
     ).one_or_none()
     client = find_active(session, found[0].client_id) if found else None
-    if found is None or client is None or found[1].redirect_uri not in client.redirect_uris:
+    if found is None or client is None:
         raise InteractionGoneError
+    known = (*client.redirect_uris, ciba_requests.NO_REDIRECT_URI)
+    if found[1].redirect_uri not in known or not set(found[1].scope.split()) <= client.scopes:
+        raise InteractionGoneError  # the client has given the address or the scope up since
     return found[0], found[1], client
 
 

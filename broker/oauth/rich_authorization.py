@@ -1,22 +1,28 @@
 """Rich authorization requests, RFC 9396: what a client asks a person for, checked before anyone sees it."""
 
-import json
 import logging
-from typing import Any, Final
+from typing import Final
 
 from sqlmodel import Session
 
 from broker.oauth.clients import RegisteredClient
 from broker.oauth.errors import OAuthCode, OAuthError
 from broker.oauth.requests import Call
-from consent.errors import InvalidTermsError, UnknownOrganisationError, UnknownPurposeError
+from broker.setting_sections import LimitsSection
+from broker.strict_json import MEMBER_TWICE, NOT_JSON, TOO_DEEP, JsonFaultError, read_json
+from consent.caps import check_caps
+from consent.errors import InvalidTermsError, RoleForbidsError, UnknownOrganisationError, UnknownPurposeError
 from consent.organisations import require_holders
-from consent.terms import DETAIL_TYPE, Terms, check_caps, parse
+from consent.terms import DETAIL_TYPE, Terms, parse
 
 TYPES: Final = (DETAIL_TYPE,)
 RESOURCE_PATHS: Final = ("/v1/records", "/v1/deliveries")
-_MAX_CHARACTERS: Final = 20_000
 _MAX_DESCRIPTION: Final = 500
+_JSON_FAULTS: Final = {
+    MEMBER_TWICE: "a member came twice",
+    TOO_DEEP: "nested too deeply",
+    NOT_JSON: "not JSON",
+}
 
 _log: Final = logging.getLogger(__name__)
 
@@ -31,37 +37,29 @@ def read_details(call: Call, client: RegisteredClient) -> Terms:
     if raw is None:
         raise _refused("one object of type mydata_consent is needed")
     try:
-        terms = parse(_json(raw))
+        terms = parse(_json(raw, call.installation.settings.limits))
         _check_locations(terms, call.issuer)
         _check_purpose(terms, call, client)
         _check_holders(terms, call.session)
+        _check_role(terms, call)
     except InvalidTermsError as error:
         fields = {"client_id": client.client_id, "count": len(error.faults)}
         _log.info("authorization details refused", extra=fields)
         raise _refused(str(error)) from error
     except UnknownOrganisationError as error:
         raise _refused("holders: not all of them are holders here") from error
+    except RoleForbidsError as error:
+        raise _refused(str(error)) from error
     return terms
 
 
-def _json(raw: str) -> object:
-    if len(raw) > _MAX_CHARACTERS:
-        raise _refused(f"longer than {_MAX_CHARACTERS} characters")
+def _json(raw: str, limits: LimitsSection) -> object:
+    if len(raw.encode()) > limits.authorization_details_bytes:
+        raise _refused(f"longer than {limits.authorization_details_bytes} bytes")
     try:
-        return json.loads(raw, object_pairs_hook=_unique_members, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise _refused("not JSON, or with a member that came twice") from error
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError(len(pairs))
-    return members
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(name)
+        return read_json(raw, depth=limits.json_depth)
+    except JsonFaultError as error:
+        raise _refused(_JSON_FAULTS.get(error.rule, "not JSON in the form that is read here")) from error
 
 
 def _check_locations(terms: Terms, issuer: str) -> None:
@@ -75,6 +73,13 @@ def _check_holders(terms: Terms, session: Session) -> None:
     if any(not holder.isascii() or not holder.isprintable() for holder in terms.holders or ()):
         raise UnknownOrganisationError([])
     require_holders(session, terms.holders or ())
+
+
+def _check_role(terms: Terms, call: Call) -> None:
+    """Nobody is asked for a consent that this broker could not deliver under in its role."""
+    catalogue = call.installation.catalogue
+    classes = {catalogue.get(item.record_type).sensitivity for item in terms.items}
+    call.installation.deployment.require_delivery(classes)
 
 
 def _check_purpose(terms: Terms, call: Call, client: RegisteredClient) -> None:

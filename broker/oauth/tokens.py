@@ -8,15 +8,18 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, cast
+from typing import Final
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from broker.oauth.models import Code, Token
 from consent.models import Consent, ConsentVersion
+from consent.outbox import DutyKind, owe_once
+from consent.states import LIVING
+from consent.superseding import keeps_tokens
 from consent.terms import Terms
-from consent.versions import open_terms, version_id_of
+from consent.versions import open_terms
 from consent.vocabulary import ConsentState
 from vault.keys.keyring import Keyring
 
@@ -46,13 +49,31 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The sign-in behind a code: who, when, how strongly (`acr`), and in which of our sessions."""
+
+    subject_id: str
+    auth_time: datetime
+    acr: str
+    session_digest: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def behind(cls, row: Code | Token) -> "SignedIn | None":
+        """The sign-in behind a code or token; None where there was none, or it is not known."""
+        if row.subject_id is None or row.auth_time is None or row.acr is None:
+            return None
+        return cls(row.subject_id, row.auth_time, row.acr, row.session_digest)
+
+
+@dataclass(frozen=True, slots=True)
 class Binding:
     """What a token is made for. Without a grant it is for the client's own business."""
 
     client_id: str
     scope: str
-    jkt: str
+    cnf: str
     grant: Grant | None = None
+    signed_in: SignedIn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +98,8 @@ def new_code() -> tuple[str, bytes]:
 def take_code(session: Session, raw_code: str, *, client_id: str, now: datetime) -> Code | None:
     """Use a code up: of many that try at once, one gets it (RFC 6749 section 4.1.2).
 
-    A client that presents its code again loses every token of the grant. None for unknown, foreign,
-    expired and used.
+    A client that presents its code again loses every token of the grant, or of that session's sign-ins where
+    nothing was granted. None for unknown, foreign, expired and used.
     """
     code_hash = hash_of(raw_code)
     own = (col(Code.code_hash) == code_hash, col(Code.client_id) == client_id)
@@ -92,13 +113,19 @@ def take_code(session: Session, raw_code: str, *, client_id: str, now: datetime)
         code: Code = taken[0]
         return code
     used = session.exec(select(Code).where(*own, col(Code.used_at).is_not(None))).one_or_none()
-    if used is not None:
+    if used is not None and used.grant_id is not None:
         revoke_grant_tokens(session, used.grant_id, now)
+    elif used is not None and used.session_digest is not None:
+        revoke_sign_in_tokens(session, used.session_digest, now, client_id=client_id)
     return None
 
 
 def find_grant(session: Session, keyring: Keyring, pointer: Code | Token, now: datetime) -> Grant | None:
-    """The consent that a code or token points to, if it is given, in time, and still that version."""
+    """The consent that a code or token points to, if it was signed and is in time, in its present version.
+
+    A code must have been made for that version. A refresh token may be of an earlier one, if nothing since
+    gave the recipient more (`consent.changing.keeps_tokens`).
+    """
     found = session.exec(
         select(Consent, ConsentVersion)
         .join(ConsentVersion, col(ConsentVersion.grant_id) == col(Consent.grant_id))
@@ -106,18 +133,31 @@ def find_grant(session: Session, keyring: Keyring, pointer: Code | Token, now: d
             Consent.grant_id == pointer.grant_id,
             Consent.subject_id == pointer.subject_id,
             Consent.client_id == pointer.client_id,
-            col(Consent.state).in_((ConsentState.GIVEN, ConsentState.PAUSED)),  # a pause refuses pulls only
+            # A pause, and a signature that is still missing, refuse pulls only.
+            col(Consent.state).in_((*LIVING, ConsentState.PARTIALLY_SIGNED)),
             Consent.valid_until > now,
-            ConsentVersion.version_id == pointer.version_id,
+            col(ConsentVersion.number) == col(Consent.version_number),
         )
     ).one_or_none()
     if found is None:
         return None
     consent, version = found
-    if version_id_of(consent.grant_id, consent.version_number) != version.version_id:
+    if version.version_id != pointer.version_id and not _opens_later(session, pointer, version):
         return None
     terms = open_terms(keyring, consent.subject_id, version)
     return Grant(consent.grant_id, version.version_id, consent.subject_id, consent.valid_until, terms)
+
+
+def _opens_later(session: Session, pointer: Code | Token, present: ConsentVersion) -> bool:
+    """Whether a refresh token of an earlier version opens the present one."""
+    if isinstance(pointer, Code):
+        return False
+    made_for = select(ConsentVersion.number).where(ConsentVersion.version_id == pointer.version_id)
+    since = select(ConsentVersion.kind).where(
+        ConsentVersion.grant_id == present.grant_id,
+        col(ConsentVersion.number) > made_for.scalar_subquery(),
+    )
+    return keeps_tokens(session.exec(since))
 
 
 def issue_access(session: Session, binding: Binding, *, seconds: int, now: datetime) -> tuple[str, int]:
@@ -134,16 +174,20 @@ def issue_refresh(session: Session, binding: Binding, grant: Grant, *, now: date
     return _issue(session, TokenKind.REFRESH, binding, expires_at=grant.valid_until, now=now)
 
 
-def find_token(session: Session, raw_token: str, *, client_id: str, now: datetime) -> Token | None:
-    """A client's own token, neither expired nor revoked; None for anything else."""
-    return session.exec(
-        select(Token).where(
-            Token.token_hash == hash_of(raw_token),
-            Token.client_id == client_id,
-            Token.expires_at > now,
-            col(Token.revoked_at).is_(None),
-        )
-    ).one_or_none()
+def find_token(
+    session: Session, raw_token: str, *, client_id: str, now: datetime, hold: bool = False
+) -> Token | None:
+    """A client's own token, neither expired nor revoked; None for anything else.
+
+    With `hold` it stays so until the transaction ends: who revokes waits for that, and ends what it gave.
+    """
+    found = select(Token).where(
+        Token.token_hash == hash_of(raw_token),
+        Token.client_id == client_id,
+        Token.expires_at > now,
+        col(Token.revoked_at).is_(None),
+    )
+    return session.exec(found.with_for_update(read=True) if hold else found).one_or_none()
 
 
 def revoke_token(session: Session, token: Token, now: datetime) -> None:
@@ -153,20 +197,87 @@ def revoke_token(session: Session, token: Token, now: datetime) -> None:
 
 
 def revoke_grant_tokens(session: Session, grant_id: str, now: datetime) -> int:
-    """End every token of a grant; the consent stays. Answers how many ended."""
+    """End every token of a grant; the consent stays. Answers how many ended.
+
+    Its client is told of each refresh token, by a duty of this transaction.
+    """
+    # First whoever refreshes right now is waited for (`find_token`): what that issues is not there before.
+    # In one order, as whoever else ends tokens (`registration`).
+    theirs = select(Token.token_hash).where(Token.grant_id == grant_id, col(Token.revoked_at).is_(None))
+    session.exec(theirs.order_by(col(Token.token_hash)).with_for_update()).all()
     ended = session.exec(
         update(Token)
         .where(col(Token.grant_id) == grant_id, col(Token.revoked_at).is_(None))
         .values(revoked_at=now)
+        .returning(col(Token.token_hash), col(Token.kind))
+    ).all()
+    for token_hash, kind in sorted(ended):  # in one order: somebody else may owe the same (vault/insert.py)
+        if kind == TokenKind.REFRESH:
+            owe_token_told(session, grant_id, token_hash, now)
+    return len(ended)
+
+
+def revoke_sign_in_tokens(
+    session: Session, session_digest: bytes, now: datetime, *, client_id: str | None = None
+) -> int:
+    """End the tokens that a browser's session gave by signing in alone; those of consents go on.
+
+    With a `client_id`, of that client only; without, codes that wait to be redeemed are used up too. Answers
+    how many tokens ended.
+    """
+    whose = () if client_id is None else (col(Token.client_id) == client_id,)
+    if client_id is None:
+        waiting = (col(Code.session_digest) == session_digest, col(Code.grant_id).is_(None))
+        session.exec(update(Code).where(*waiting, col(Code.used_at).is_(None)).values(used_at=now))
+    ended = session.exec(
+        update(Token)
+        .where(
+            *whose,
+            col(Token.session_digest) == session_digest,
+            col(Token.grant_id).is_(None),
+            col(Token.revoked_at).is_(None),
+        )
+        .values(revoked_at=now)
+        .returning(col(Token.token_hash))
+    ).all()
+    return len(ended)
+
+
+def owe_token_told(session: Session, grant_id: str, token_hash: bytes, now: datetime) -> None:
+    """Owe a client, once, the event that a refresh token has ended: the duty's id is the token's hash."""
+    owe_once(session, token_hash.hex(), DutyKind.TELL_TOKEN, grant_id, now)
+
+
+def ended_refresh_tokens(session: Session, grant_id: str, now: datetime) -> list[bytes]:
+    """The hashes, sorted, of a grant's refresh tokens that open nothing any more before their time."""
+    present = session.exec(
+        select(ConsentVersion)
+        .join(Consent, col(Consent.grant_id) == col(ConsentVersion.grant_id))
+        .where(
+            Consent.grant_id == grant_id,
+            col(Consent.state).in_((*LIVING, ConsentState.PARTIALLY_SIGNED)),
+            col(ConsentVersion.number) == col(Consent.version_number),
+        )
+    ).one_or_none()
+    tokens = session.exec(
+        select(Token).where(
+            Token.grant_id == grant_id, Token.kind == TokenKind.REFRESH, col(Token.expires_at) > now
+        )
     )
-    return cast("CursorResult[Any]", ended).rowcount
+    return sorted(
+        token.token_hash
+        for token in tokens
+        if token.revoked_at is not None
+        or present is None
+        or (token.version_id != present.version_id and not _opens_later(session, token, present))
+    )
 
 
 def _issue(
     session: Session, kind: TokenKind, binding: Binding, *, expires_at: datetime, now: datetime
 ) -> str:
     raw_token = _PREFIXES[kind] + secrets.token_urlsafe(_SECRET_BYTES)
-    grant = binding.grant
+    grant, signed_in = binding.grant, binding.signed_in
     session.add(
         Token(
             token_hash=hash_of(raw_token),
@@ -174,9 +285,12 @@ def _issue(
             client_id=binding.client_id,
             grant_id=grant.grant_id if grant else None,
             version_id=grant.version_id if grant else None,
-            subject_id=grant.subject_id if grant else None,
+            subject_id=grant.subject_id if grant else signed_in.subject_id if signed_in else None,
             scope=binding.scope,
-            jkt=binding.jkt,
+            cnf=binding.cnf,
+            auth_time=signed_in.auth_time if signed_in else None,
+            acr=signed_in.acr if signed_in else None,
+            session_digest=signed_in.session_digest if signed_in else None,
             issued_at=now,
             expires_at=expires_at,
         )

@@ -3,21 +3,27 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import cache
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 
 from broker.db import transaction
 from broker.errors import install_error_handlers
 from broker.installation import Installation
 from broker.lane.routes import lane_routes, open_lane
-from broker.oauth import clients
+from broker.oauth import clients, grant_routes, registration_routes
 from broker.oauth.clients import ClientRegistration
 from broker.oauth.routes import create_router
 from consent.models import Subject
 from consent.organisations import NewOrganisation, register
 from consent.purposes import Purposes
 from tests.installation import ISSUER, Clock
+from tests.oauth.asking import Asking
+from tests.oauth.asking import build as build_asking
+from tests.oauth.openid_world import OpenIDWorld
+from tests.oauth.openid_world import build as build_openid_world
 from tests.oauth.transport import serving
 from tests.oauth.world import OTHER_REDIRECT_URI, PURPOSE, PURPOSE_DECLARATION, REDIRECT_URI, Recipient, World
 from vault.jose import public_jwk
@@ -55,6 +61,15 @@ async def run_lane(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    router = APIRouter()
+    router.routes.extend(lane_routes())
+    for part in (create_router(), grant_routes.router, registration_routes.router):
+        router.include_router(part)
+    return tuple(router.routes)
+
+
 def made(
     bare: Installation,
     clock: Clock,
@@ -64,8 +79,7 @@ def made(
     installation = replace(bare, purposes=Purposes.load([PURPOSE_DECLARATION]))
     app = FastAPI(lifespan=lifespan)
     app.state.installation = installation
-    app.router.routes.extend(lane_routes())
-    app.include_router(create_router())
+    app.router.routes.extend(_routes())
     install_error_handlers(app)
     with serving(app, ISSUER) as http:
         insurer = Recipient(http, clock, "insurer-claims", REDIRECT_URI)
@@ -105,3 +119,27 @@ def registration(recipient: Recipient, owner: str) -> ClientRegistration:
         scope="records.read deliveries obligations",
         purposes=(PURPOSE,),
     )
+
+
+@pytest.fixture
+def openid(installation: Installation, clock: Clock) -> Iterator[OpenIDWorld]:
+    """The whole broker with people who sign in, on each kind of database."""
+    yield from build_openid_world(installation, clock)
+
+
+@pytest.fixture
+def small_openid(sqlite_installation: Installation, clock: Clock) -> Iterator[OpenIDWorld]:
+    """The same on SQLite only: for tests of rules that no database decides."""
+    yield from build_openid_world(sqlite_installation, clock)
+
+
+@pytest.fixture
+def asking(openid: OpenIDWorld) -> Iterator[Asking]:
+    """A recipient that asks without a browser, on each kind of database."""
+    yield from build_asking(openid)
+
+
+@pytest.fixture
+def small_asking(small_openid: OpenIDWorld) -> Iterator[Asking]:
+    """The same on SQLite only: for tests of rules that no database decides."""
+    yield from build_asking(small_openid)

@@ -24,9 +24,10 @@ REFUSED = [
         {"organisation_id": "hospital"}, "organisation_id", id="an organisation that receives nothing"
     ),
     pytest.param({"scope": ""}, "scope", id="no scope"),
-    pytest.param({"scope": "openid"}, "scope", id="unknown scope"),
+    pytest.param({"scope": "profile"}, "scope", id="unknown scope"),
     pytest.param({"redirect_uris": ()}, "scope", id="records.read without redirect URI"),
     pytest.param({"purposes": ()}, "scope", id="records.read without purpose"),
+    pytest.param({"scope": "openid", "redirect_uris": ()}, "scope", id="openid without redirect URI"),
     pytest.param({"jwks": {}}, "jwks.keys", id="no key set"),
     pytest.param({"jwks": {"keys": []}}, "jwks.keys", id="no key"),
     pytest.param({"jwks": {"keys": ["key"]}}, "jwks.keys.0", id="not a key"),

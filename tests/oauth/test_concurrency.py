@@ -6,14 +6,18 @@ from datetime import timedelta
 from threading import Barrier
 from typing import TypeVar
 
+import pytest
 from httpx import Response
-from sqlmodel import col, select
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session, col, select
 
-from broker.db import transaction
+from broker.db import Database, transaction
 from broker.oauth import interaction
 from broker.oauth.dpop import take_jti
 from broker.oauth.errors import InteractionGoneError
 from broker.oauth.models import Interaction, Token
+from broker.oauth.tokens import find_token, revoke_grant_tokens
 from tests.installation import ISSUER
 from tests.oauth.world import World
 
@@ -78,7 +82,9 @@ def test_one_of_many_answers_a_request(world: World) -> None:
         del number
         try:
             with transaction(world.installation.data) as work:
-                return interaction.deny(work.session, ISSUER, interaction_id, None, world.clock())
+                return interaction.deny(
+                    work.session, world.installation.keyring, ISSUER, interaction_id, None, world.clock()
+                )
         except InteractionGoneError:
             return None
 
@@ -91,3 +97,38 @@ def test_one_interaction_however_many_open_it(world: World) -> None:
     assert len({answer.headers["Location"] for answer in answers}) == 1
     with world.installation.data.read() as session:
         assert len(session.exec(select(Interaction)).all()) == 1
+
+
+def must_wait(database: Database, work: Callable[[Session], object]) -> bool:
+    """Whether it does not get a lock that somebody holds."""
+    try:
+        with database.write() as session:
+            session.execute(text("SET LOCAL lock_timeout = '20ms'"))
+            work(session)
+    except OperationalError:
+        return True
+    return False
+
+
+def test_what_is_refreshed_meanwhile_ends_with_the_grants_tokens(world: World) -> None:
+    """Revocation waits for a refresh under way: what that gives is among what ends (RFC 7009 section 2.1)."""
+    database, now = world.installation.data, world.clock()
+    if database.is_sqlite:
+        pytest.skip("one writes at a time here: nothing is under way")
+    tokens = world.tokens()
+    raw_token, grant_id = tokens["refresh_token"], tokens["grant_id"]
+
+    def refresh(session: Session) -> object:
+        return find_token(session, raw_token, client_id=world.insurer.client_id, now=now, hold=True)
+
+    def revoke(session: Session) -> int:
+        return revoke_grant_tokens(session, grant_id, now)
+
+    with database.write() as session:
+        assert refresh(session) is not None
+        assert not must_wait(database, refresh), "two may refresh at once"
+        assert must_wait(database, revoke)
+    with database.write() as session:
+        assert revoke(session) == 2
+        assert must_wait(database, refresh)
+    assert codes_of([world.insurer.refresh(raw_token)]) == ["invalid_grant"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
+from broker.oauth.confirmation import of_key
 from broker.oauth.models import Code, Token
 from broker.oauth.tokens import hash_of
 from tests.oauth.world import LEFT_OUT, OTHER_REDIRECT_URI, REDIRECT_URI, World, refused
@@ -21,7 +22,7 @@ def rows(world: World) -> list[Token]:
     ("changes", "code"),
     [
         pytest.param({"grant_type": "password"}, "unsupported_grant_type", id="password"),
-        pytest.param({"grant_type": LEFT_OUT}, "unsupported_grant_type", id="none"),
+        pytest.param({"grant_type": LEFT_OUT}, "invalid_request", id="none"),
         pytest.param({"code": LEFT_OUT}, "invalid_request", id="no code"),
         pytest.param({"code": "mdc_unknown"}, "invalid_grant", id="unknown code"),
         pytest.param({"redirect_uri": LEFT_OUT}, "invalid_grant", id="no redirect_uri"),
@@ -68,7 +69,7 @@ def test_a_code_of_a_withdrawn_consent_is_worth_nothing(world: World) -> None:
     code = world.code()
     with world.installation.data.read() as session:
         grant_id = session.exec(select(Code.grant_id)).one()
-    world.withdraw(grant_id)
+    world.withdraw(str(grant_id))
     assert refused(world.insurer.redeem(code), "invalid_grant")
     assert rows(world) == []
 
@@ -152,9 +153,9 @@ def test_tokens_point_to_the_version_and_are_stored_as_hashes(world: World) -> N
         row = stored[kind]
         assert row.token_hash == hash_of(tokens[f"{kind}_token"])
         assert (row.grant_id, row.version_id) == (tokens["grant_id"], f"{tokens['grant_id']}.1")
-        assert (row.client_id, row.jkt, row.subject_id) == (
+        assert (row.client_id, row.cnf, row.subject_id) == (
             "insurer-claims",
-            world.insurer.jkt,
+            of_key(world.insurer.jkt),
             world.subject_id,
         )
         assert tokens[f"{kind}_token"] not in repr(row.model_dump())

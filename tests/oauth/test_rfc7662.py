@@ -16,6 +16,7 @@ from consent import lifecycle
 from consent.organisations import suspend as suspend_organisation
 from tests.installation import ISSUER
 from tests.oauth.conftest import registration
+from tests.oauth.test_grant_management import renewed
 from tests.oauth.test_rfc7523 import ACCEPTED, REFUSED, Make
 from tests.oauth.world import RECORD_TYPE, REDIRECT_URI, Recipient, World, refused
 from vault.jose import generate_private_jwk
@@ -46,6 +47,7 @@ def test_an_assertion_that_does_not_hold(small_lane_world: World, make: Make) ->
     answer = insurer.introspect("mda_x", **insurer.authentication(make(insurer)))
     assert refused(answer, "invalid_client")
     assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'private_key_jwt realm="mydata"'  # RFC 9110 section 15.5.2
 
 
 def test_every_assertion_that_holds(small_lane_world: World) -> None:
@@ -360,3 +362,19 @@ def test_everybody_in_a_batch_gets_their_own_answer(lane_world: World) -> None:
         ]
     answers = at_once([request for request, _ in asked])
     assert [answer.json().get("active") for answer in answers] == [active for _, active in asked]
+
+
+def test_a_refresh_token_that_a_renewal_keeps_is_active_and_says_what_stands(lane_world: World) -> None:
+    """It opens the version that stands (docs/decisions/0023), so introspection says what that one allows."""
+    insurer, tokens = lane_world.insurer, lane_world.tokens()
+    lane_world.clock.advance(timedelta(days=3))
+    renewed(lane_world, tokens["grant_id"])
+    assert told(insurer.introspect(tokens["access_token"])) == INACTIVE
+    answer = told(insurer.introspect(tokens["refresh_token"]))
+    fresh = insurer.refresh(tokens["refresh_token"]).json()
+    assert (answer["active"], answer["authorization_details"]) == (True, fresh["authorization_details"])
+    assert answer["authorization_details"] != tokens["authorization_details"]
+    later = told(insurer.introspect(fresh["refresh_token"]))
+    assert later["exp"] > answer["exp"]
+    lane_world.withdraw(tokens["grant_id"])
+    assert told(insurer.introspect(tokens["refresh_token"])) == INACTIVE

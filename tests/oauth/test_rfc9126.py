@@ -19,7 +19,7 @@ REFUSED = [
     pytest.param(
         {"request_uri": "urn:x"}, "invalid_request", id="par-authorization-request-containing-request_uri"
     ),
-    pytest.param({"request": "a.b.c"}, "request_not_supported", id="a request object"),
+    pytest.param({"request": "a.b.c"}, "invalid_request_object", id="a request object that is none"),
     pytest.param({"client_id": LEFT_OUT}, "invalid_request", id="no client_id"),
     pytest.param({"client_id": "other-app"}, "invalid_client", id="client_id of another client"),
     pytest.param({"response_type": LEFT_OUT}, "invalid_request", id="no response_type"),
@@ -46,7 +46,7 @@ REFUSED = [
     pytest.param({"redirect_uri": REDIRECT_URI + "#a"}, "invalid_request", id="redirect-uri-regfrag"),
     pytest.param({"state": "x" * 2049}, "invalid_request", id="with-long-state: refused, never cut"),
     pytest.param({"state": "a\x00b"}, "invalid_request", id="state with a NUL"),
-    pytest.param({"scope": "openid"}, "invalid_scope", id="openid, until there are ID tokens"),
+    pytest.param({"scope": "openid"}, "invalid_scope", id="openid, which the client does not have"),
     pytest.param({"scope": "records.read openid"}, "invalid_scope", id="openid beside another scope"),
     pytest.param({"scope": "deliveries"}, "invalid_scope", id="a scope that no person can grant"),
     pytest.param({"grant_management_action": "merge"}, "invalid_request", id="merging grants"),
@@ -132,7 +132,9 @@ def test_an_answer_is_given_once(world: World) -> None:
     world.agree(interaction_id)
     for subject_id in (world.subject_id, None):
         with pytest.raises(InteractionGoneError), transaction(world.installation.data) as work:
-            interaction.deny(work.session, ISSUER, interaction_id, subject_id, world.clock())
+            interaction.deny(
+                work.session, world.installation.keyring, ISSUER, interaction_id, subject_id, world.clock()
+            )
     with pytest.raises(InteractionGoneError):
         world.agree(interaction_id)
 
@@ -230,9 +232,17 @@ def test_an_interaction_belongs_to_who_opened_it(world: World) -> None:
                 interaction.attach_consent(work.session, interaction_id, subject_id, "other", now)
         for subject_id, version_id in (("another", "grant.1"), (world.subject_id, "other.1")):
             with pytest.raises(InteractionGoneError):
-                interaction.allow(work.session, ISSUER, interaction_id, subject_id, version_id, now)
+                interaction.allow(
+                    work.session,
+                    world.installation.keyring,
+                    ISSUER,
+                    interaction_id,
+                    subject_id,
+                    version_id,
+                    now,
+                )
         with pytest.raises(InteractionGoneError):
-            interaction.deny(work.session, ISSUER, interaction_id, "another", now)
+            interaction.deny(work.session, world.installation.keyring, ISSUER, interaction_id, "another", now)
         row = work.session.exec(select(Interaction)).one()
     assert (row.subject_id, row.grant_id) == (world.subject_id, "grant")
 
@@ -240,4 +250,12 @@ def test_an_interaction_belongs_to_who_opened_it(world: World) -> None:
 def test_an_answer_needs_a_consent(world: World) -> None:
     interaction_id = world.interaction_of(world.insurer.push())
     with pytest.raises(InteractionGoneError), transaction(world.installation.data) as work:
-        interaction.allow(work.session, ISSUER, interaction_id, world.subject_id, "grant.1", world.clock())
+        interaction.allow(
+            work.session,
+            world.installation.keyring,
+            ISSUER,
+            interaction_id,
+            world.subject_id,
+            "grant.1",
+            world.clock(),
+        )

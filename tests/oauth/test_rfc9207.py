@@ -12,7 +12,9 @@ from tests.oauth.world import LEFT_OUT, REDIRECT_URI, World, answer_in
 
 def deny(world: World, interaction_id: str, subject_id: str | None) -> str:
     with transaction(world.installation.data) as work:
-        return interaction.deny(work.session, ISSUER, interaction_id, subject_id, world.clock())
+        return interaction.deny(
+            work.session, world.installation.keyring, ISSUER, interaction_id, subject_id, world.clock()
+        )
 
 
 @pytest.mark.parametrize("is_signed_in", [True, False])
@@ -59,7 +61,7 @@ def test_state_comes_back_as_it_was(small_world: World, state: str) -> None:
 
 
 @pytest.mark.parametrize("nonce", ["n" * 64, "n" * 384])
-def test_a_nonce_is_ignored_until_there_are_id_tokens(small_world: World, nonce: str) -> None:
+def test_a_nonce_is_never_in_the_answer_to_the_browser(small_world: World, nonce: str) -> None:
     """With-64-char-nonce-success, with-long-nonce, ensure-authorization-request-without-nonce-success."""
     address = small_world.agree(small_world.interaction_of(small_world.insurer.push(nonce=nonce)))
     assert "nonce" not in answer_in(address)

@@ -15,6 +15,7 @@ from broker.db import transaction
 from broker.installation import Installation
 from broker.oauth import interaction
 from broker.oauth.pkce import challenge_of
+from broker.receipt_signing import receipt_signer
 from consent import lifecycle
 from tests.installation import ISSUER, Clock
 from vault.jose import Jwk, generate_private_jwk, sign_with_jwk, thumbprint
@@ -220,11 +221,17 @@ class World:
                 installation.keyring,
                 lifecycle.Signature(grant_id, self.subject_id, granted, digest, "en"),
                 purpose=purpose,
-                sign_receipt=lambda _: "receipt",
+                sign_receipt=receipt_signer(self.installation, self.clock()),
                 now=now,
             )
             return interaction.allow(
-                work.session, ISSUER, interaction_id, self.subject_id, given.version_id, now
+                work.session,
+                installation.keyring,
+                ISSUER,
+                interaction_id,
+                self.subject_id,
+                given.version_id,
+                now,
             )
 
     def withdraw(self, grant_id: str) -> None:

@@ -1,0 +1,1 @@
+"""The self-check: the server as configured and each client as registered, held against their profiles."""
