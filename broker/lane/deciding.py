@@ -1,9 +1,8 @@
 """Step 2 of a flush: decide each pull with `consent.policy`, open its records, shape, digest, log."""
 
 import base64
-import hashlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,42 +16,64 @@ from broker.lane.pulls import (
     Pull,
     StoredDelivery,
     StoredGrant,
-    StoredRecord,
     StoredShare,
 )
-from consent.disclosure import matches, payload, payload_digest, shape
+from broker.lane.shaping import CannotOpenError, Content, Shaper, Source, content_of
+from broker.oauth.pairwise import pairwise_subject
+from consent.answers import Bearings
+from consent.disclosure import payload, payload_digest
+from consent.errors import RoleForbidsError
 from consent.evidence import Occurrence, evidence
+from consent.obligations import DAYS_AFTER_END
 from consent.policy import (
     ConsentFacts,
     PastDelivery,
     Permit,
     PullRequest,
     Refusal,
+    SignInRule,
     access_refused,
     decide,
     is_news,
 )
+from consent.roles import Deployment, Role
 from consent.terms import Item, Terms
 from consent.versions import open_terms_with
 from consent.vocabulary import ConsentState, EventType, Reason
 from vault.errors import TamperedError, UnknownKeyError
 from vault.keys.keyring import Keyring
-from vault.record_types.catalogue import Catalogue
 from vault.schema import random_id
 from vault.seal import SealingKey, context_of, open_sealed, seal
-from vault.store import RecordIdentity, open_record
 
 _NONCE_BYTES: Final = 32
 _ACCESS: Final = "access"
+_GENERAL_MANAGER: Final = Deployment(Role.MANAGER)
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What deciding needs besides the rows: keys, record types, and the redelivery window."""
+    """What deciding needs besides the rows: keys, how to shape, the redelivery window, and rules."""
 
-    keyring: Keyring
-    catalogue: Catalogue
+    shaper: Shaper
     redelivery_window: timedelta
+    days_after_end: int = DAYS_AFTER_END
+    deployment: Deployment = _GENERAL_MANAGER
+    sign_in_rule: SignInRule | None = None
+
+    def role_forbids(self, items: Sequence[Item]) -> bool:
+        """Whether the law keeps this deployment from delivering one of these items."""
+        try:
+            self.deployment.require_delivery(
+                self.shaper.catalogue.get(item.record_type).sensitivity for item in items
+            )
+        except RoleForbidsError:
+            return True
+        return False
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keyring that opens audit keys and records."""
+        return self.shaper.keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +88,12 @@ class _Case:
     now: datetime
 
 
-class _CannotOpenError(Exception):
-    """Something that the consent covers cannot be opened: what goes on record about it."""
-
-    def __init__(self, reason: Reason, detail: dict[str, Any]) -> None:
-        self.reason = reason
-        self.detail = detail
-        super().__init__(reason)
-
-    @property
-    def event(self) -> EventType:
-        """Tampering is an event of its own; what was erased is a refusal like others."""
-        if self.reason is Reason.RECORD_UNREADABLE:
-            return EventType.RECORD_TAMPERED
-        return EventType.DELIVERY_REFUSED
-
-
 def decide_pull(
     desk: Desk, pull: Pull, found: Found | None, keys: KeyMaterial, now: datetime
 ) -> Answer | Proposal:
     """An answer that leaves no record (the token is not the caller's, or has no consent), or a proposal."""
     # RFC 9449 section 7.1: a proof by another key is as an unknown token, and says nothing more.
-    if found is None or found.kind != _ACCESS or not secrets.compare_digest(found.jkt, pull.jkt):
+    if found is None or found.kind != _ACCESS or not secrets.compare_digest(found.cnf, pull.cnf):
         return Answer()
     if found.grant is None:
         return Answer(reason=Reason.NO_CONSENT)
@@ -128,12 +133,15 @@ def _decide(desk: Desk, case: _Case) -> Proposal:
     reason = _token_refused(case.found, case.now)
     if reason is not None:
         return _refuse(case, reason)
-    verdict = decide(terms, _facts(desk, case.grant), _request(case), case.now)
+    verdict = decide(terms, _facts(desk, case.grant), _request(desk, case), case.now)
     if isinstance(verdict, Refusal):
-        return _refuse(case, verdict.reason)
+        is_step_up = verdict.reason is Reason.INSUFFICIENT_USER_AUTHENTICATION
+        return _refuse(case, verdict.reason, needs=desk.sign_in_rule if is_step_up else None)
+    if desk.role_forbids(verdict.items):
+        return _refuse(case, Reason.ROLE_FORBIDS)
     try:
         return _release(desk, case, terms, verdict)
-    except _CannotOpenError as fault:
+    except CannotOpenError as fault:
         return _refuse(case, fault.reason, event=fault.event, detail=fault.detail)
 
 
@@ -159,50 +167,54 @@ def _facts(desk: Desk, grant: StoredGrant) -> ConsentFacts:
         places_taken=grant.places_taken,
         last_place_at=grant.last_place_at,
         redelivery_window=desk.redelivery_window,
+        pause_at=grant.pause_at,
     )
 
 
-def _request(case: _Case) -> PullRequest:
+def _request(desk: Desk, case: _Case) -> PullRequest:
     past = case.grant.past
     return PullRequest(
         record_type=case.pull.record_type,
         request_digest=case.pull.request_digest,
         past=None if past is None else PastDelivery(past.delivery_id, past.request_digest, past.as_of),
+        sign_in=case.found.sign_in,
+        sign_in_rule=desk.sign_in_rule,
     )
 
 
 def _release(desk: Desk, case: _Case, terms: Terms, permit: Permit) -> Proposal:
     past = case.grant.past if permit.past is not None else None
     delivery_id = random_id() if past is None else past.delivery_id
+    if case.found.is_part_erased:
+        return _refuse(case, Reason.ERASED, detail={"delivery_id": delivery_id})
     as_of = case.now if past is None else past.as_of
     nonce = secrets.token_bytes(_NONCE_BYTES) if past is None else _nonce(case, past)
-    disclosed = list(_disclosed(desk, case, terms, permit.items))
+    bearings = Bearings(
+        issuer=desk.shaper.signer.issuer,
+        recipient_id=case.grant.recipient_id,
+        grant_id=case.grant.grant_id,
+        delivery_id=delivery_id,
+        as_of=as_of,
+        subject=pairwise_subject(desk.shaper.keyring, case.grant.recipient_id, case.grant.subject_id),
+        terms=terms,
+    )
+    source = Source(case.grant.subject_id, case.shares, case.found.records)
+    disclosed = content_of(desk.shaper, source, terms, permit.items, bearings)
     if permit.needs_news and not _has_news(desk, case, disclosed):
         return _refuse(case, Reason.CYCLE_NOT_OVER)
-    records: dict[str, list[dict[str, Any]]] = {item.record_type: [] for item in permit.items}
-    for record, data in disclosed:
-        records[record.record_type].append(
-            {
-                "record_id": record.record_id,
-                "version": record.version,
-                "holder": record.holder_id,
-                "data": data,
-            }
-        )
-    content = payload(delivery_id, case.grant.grant_id, as_of, records)
+    content = payload(delivery_id, case.grant.grant_id, as_of, disclosed.records)
     digest = payload_digest(content, nonce)
     if past is not None and digest != past.payload_digest:
         return _refuse(case, Reason.REDELIVERY_DIFFERS, detail={"delivery_id": delivery_id})
-    pinned = tuple((record.record_id, record.version) for record, _ in disclosed)
     detail = {
         "delivery_id": delivery_id,
-        "items": [[item.record_type, item.mode, list(item.fields or ())] for item in permit.items],
+        "items": [_item_detail(item) for item in permit.items],
         "records": [
-            [record.record_id, record.version, record.ciphertext_digest.hex()] for record, _ in disclosed
+            [record.record_id, record.version, record.ciphertext_digest.hex()] for record in disclosed.opened
         ],
     }
     event = EventType.DELIVERY_RELEASED if past is None else EventType.DELIVERY_REPEATED
-    facts: dict[str, str | int] = {"payload": digest.hex(), "records": len(pinned)}
+    facts: dict[str, str | int] = {"payload": digest.hex(), "records": disclosed.size}
     delivery = None
     if permit.ordinal is not None:
         delivery = NewDelivery(
@@ -212,13 +224,16 @@ def _release(desk: Desk, case: _Case, terms: Terms, permit: Permit) -> Proposal:
             subject_id=case.grant.subject_id,
             recipient_id=case.grant.recipient_id,
             ordinal=permit.ordinal,
+            places_since=case.grant.places_since,
             key_digest=case.pull.key_digest,
             request_digest=case.pull.request_digest,
             payload_digest=digest,
             nonce_sealed=seal(case.audit_key, _nonce_context(delivery_id), nonce),
-            record_count=len(pinned),
+            record_count=disclosed.size,
             as_of=as_of,
-            pinned=pinned,
+            retention_days=terms.retention.days,
+            days_after_end=desk.days_after_end,
+            pinned=tuple((record.record_id, record.version) for record in disclosed.opened),
         )
     body = _body(content, digest, nonce)
     return _proposal(
@@ -229,47 +244,15 @@ def _release(desk: Desk, case: _Case, terms: Terms, permit: Permit) -> Proposal:
     )
 
 
-def _disclosed(
-    desk: Desk, case: _Case, terms: Terms, items: Sequence[Item]
-) -> Iterator[tuple[StoredRecord, dict[str, Any]]]:
-    """Every record of the items that matches, opened and shaped, in the order of record ids."""
-    by_type = {item.record_type: item for item in items}
-    for record in case.found.records:
-        item = by_type.get(record.record_type)
-        if item is None:
-            continue
-        data = _open(desk, case, record)
-        if matches(item, desk.catalogue.get(record.record_type), data, terms.data_period):
-            yield record, shape(item, data)
+def _item_detail(item: Item) -> list[Any]:
+    """What of an item the person's record names: its fields, or what was asked. Never an answer."""
+    if item.predicate is not None:
+        return [item.record_type, item.mode, [item.predicate.model_dump(mode="json", exclude_none=True)]]
+    return [item.record_type, item.mode, [*(item.fields or ()), *filter(None, [item.derivation])]]
 
 
-def _has_news(desk: Desk, case: _Case, disclosed: Sequence[tuple[StoredRecord, dict[str, Any]]]) -> bool:
-    return any(is_news(record.disclosed, desk.redelivery_window, case.now) for record, _ in disclosed)
-
-
-def _open(desk: Desk, case: _Case, record: StoredRecord) -> dict[str, Any]:
-    which = {"record_id": record.record_id, "version": record.version}
-    share = case.shares.get(record.compartment_id)
-    if share is None:
-        raise _CannotOpenError(Reason.ERASED, which)
-    # The log will say that these bytes were opened: the digest must be theirs.
-    if hashlib.sha256(record.ciphertext).digest() != record.ciphertext_digest:
-        raise _CannotOpenError(Reason.RECORD_UNREADABLE, which)
-    try:
-        identity = RecordIdentity(
-            record.record_id,
-            record.version,
-            case.grant.subject_id,
-            record.compartment_id,
-            record.holder_id,
-            record.record_type,
-            record.schema_revision,
-        )
-        return open_record(desk.keyring.open_share(share), identity, record.ciphertext)
-    except TamperedError as error:
-        raise _CannotOpenError(Reason.RECORD_UNREADABLE, which) from error
-    except UnknownKeyError as error:
-        raise _CannotOpenError(Reason.ERASED, which) from error
+def _has_news(desk: Desk, case: _Case, disclosed: Content) -> bool:
+    return any(is_news(record.disclosed, desk.redelivery_window, case.now) for record in disclosed.opened)
 
 
 def _refuse(
@@ -278,9 +261,10 @@ def _refuse(
     *,
     event: EventType = EventType.DELIVERY_REFUSED,
     detail: dict[str, Any] | None = None,
+    needs: SignInRule | None = None,
 ) -> Proposal:
     occurrence = Occurrence(event, case.grant.handle, case.now, facts={"reason": reason}, detail=detail or {})
-    return _proposal(case, occurrence, None, Answer(reason=reason))
+    return _proposal(case, occurrence, None, Answer(reason=reason, needs=needs))
 
 
 def _proposal(case: _Case, occurrence: Occurrence, delivery: NewDelivery | None, answer: Answer) -> Proposal:
@@ -314,7 +298,7 @@ def _nonce(case: _Case, past: StoredDelivery) -> bytes:
     try:
         return open_sealed(case.audit_key, _nonce_context(past.delivery_id), past.nonce_sealed)
     except TamperedError as error:
-        raise _CannotOpenError(Reason.RECORD_UNREADABLE, {"delivery_id": past.delivery_id}) from error
+        raise CannotOpenError(Reason.RECORD_UNREADABLE, {"delivery_id": past.delivery_id}) from error
 
 
 def _nonce_context(delivery_id: str) -> bytes:

@@ -31,6 +31,8 @@ class Flush:
         keys = await self._keyring.keys(
             sorted({grant.version_id for grant in grants}), sorted({grant.subject_id for grant in grants})
         )
+        if (signer := self._desk.shaper.signer).is_old:
+            await asyncio.to_thread(signer.read)
         size = sum(len(record.ciphertext) for known in found.values() for record in known.records)
         if size > _INLINE_BYTES:
             decided = await asyncio.to_thread(self._decide_all, pulls, found, keys)

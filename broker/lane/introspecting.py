@@ -1,6 +1,6 @@
 """Introspection, RFC 7662: what a client's own organisation may know of a token, as of this very moment.
 
-A flush: read, verify the assertions, use their ids up, answer. Token and consent are judged as a pull
+A flush: read, verify the credentials, use their ids up, answer. Token and consent are judged as a pull
 would judge them, so what ends the one ends the other; whatever is not to be told is `active` false.
 """
 
@@ -14,9 +14,14 @@ import orjson
 
 from broker.lane.deciding import Desk, access_ended
 from broker.lane.pulls import Found, KeyMaterial, KeyringStore, StoredGrant
-from broker.oauth.client_assertion import Assertion, Proven, prove, unproven, used_before
+from broker.oauth.client_assertion import Proven, unproven, used_before
+from broker.oauth.client_metadata import ClientMetadata
+from broker.oauth.confirmation import member, token_type
+from broker.oauth.introspection_response import MEDIA_TYPE, PLAIN_MEDIA_TYPE, sign, signs_always
 from broker.oauth.pairwise import pairwise_subject
+from broker.oauth.senders import Credential, prove
 from broker.oauth.tokens import TokenKind
+from broker.service_keys import OAUTH_KEY
 from consent.versions import open_terms_with
 from vault.errors import TamperedError, UnknownKeyError
 
@@ -26,10 +31,11 @@ _INACTIVE: Final[Mapping[str, Any]] = {"active": False}  # RFC 7662 section 2.2:
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """One request: who says they ask, and the hash of the token that they ask about."""
+    """One request: who says they ask, the hash of the token that they ask about, and the form they want."""
 
-    assertion: Assertion
+    credential: Credential
     token_hash: bytes
+    wants_signed: bool = False
 
     @property
     def once(self) -> tuple[bytes, ...]:
@@ -39,21 +45,32 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True)
 class KnownToken:
-    """A token of the asking client's organisation. `client_id` is whose it is."""
+    """A token of the asking client's organisation. `client_id` is whose it is, `subject_id` the person's."""
 
     found: Found
     client_id: str
+    organisation_id: str
+    subject_id: str | None
     is_client_active: bool
     issued_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The active client that an assertion names, and the token if it is its organisation's."""
+    """The active client that a credential names, and the token if it is its organisation's."""
 
     client_id: str
     raw_jwks: str
+    raw_metadata: str
     token: KnownToken | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer: JSON, or a token that holds it (RFC 9701)."""
+
+    body: bytes
+    media_type: str = PLAIN_MEDIA_TYPE
 
 
 class InquiryStore(Protocol):
@@ -87,8 +104,8 @@ class Introspection:
         self._issuer = issuer
         self._clock = clock
 
-    async def process(self, inquiries: Sequence[Inquiry]) -> list[bytes | Exception]:
-        """Each inquiry's answer as JSON, or the OAuthError that it alone is refused with."""
+    async def process(self, inquiries: Sequence[Inquiry]) -> list[Told | Exception]:
+        """Each inquiry's answer, or the OAuthError that it alone is refused with."""
         known = await self._data.look_up(inquiries)
         now = self._clock()
         if len(known) > _INLINE:
@@ -99,7 +116,7 @@ class Introspection:
         keys = await self._keyring.keys([], sorted({grant.subject_id for grant in grants}))
         good = [one for one in proven.values() if isinstance(one, Proven)]
         fresh = await self._data.use_up(good) if good else set()
-        answers: list[bytes | Exception] = []
+        answers: list[Mapping[str, Any] | Exception] = []
         for place in range(len(inquiries)):
             outcome = proven.get(place) or unproven()
             if isinstance(outcome, Exception):
@@ -109,7 +126,7 @@ class Introspection:
                 answers.append(self._answer(known[place], keys, now))
             else:
                 answers.append(used_before())
-        return answers
+        return await self._write_all(inquiries, known, answers, now)
 
     def _prove_all(
         self, inquiries: Sequence[Inquiry], known: Mapping[int, Known], now: datetime
@@ -119,15 +136,48 @@ class Introspection:
     def _prove(self, inquiry: Inquiry, client: Known, now: datetime) -> Proven | Exception:
         try:
             jwks = orjson.loads(client.raw_jwks)
-            return prove(inquiry.assertion, client.client_id, jwks, issuer=self._issuer, now=now)
+            metadata = ClientMetadata.model_validate_json(client.raw_metadata)
+            return prove(inquiry.credential, client.client_id, jwks, metadata, issuer=self._issuer, now=now)
         except Exception as error:  # noqa: BLE001 - what fails fails alone: its caller is told, the others go on
             return error
 
-    def _answer(self, known: Known, keys: KeyMaterial, now: datetime) -> bytes | Exception:
+    def _answer(self, known: Known, keys: KeyMaterial, now: datetime) -> Mapping[str, Any] | Exception:
         try:
-            return orjson.dumps(self._describe(known.token, keys, now))
+            return self._describe(known.token, keys, now)
         except Exception as error:  # noqa: BLE001 - as above
             return error
+
+    async def _write_all(
+        self,
+        inquiries: Sequence[Inquiry],
+        known: Mapping[int, Known],
+        answers: Sequence[Mapping[str, Any] | Exception],
+        now: datetime,
+    ) -> list[Told | Exception]:
+        """Plain ones at once; those that are to be signed together, in a thread: the key is read anew."""
+        to_sign = {
+            place: (known[place].client_id, answer)
+            for place, answer in enumerate(answers)
+            if not isinstance(answer, Exception)
+            and (inquiries[place].wants_signed or signs_always(known[place].raw_metadata))
+        }
+        signed = await asyncio.to_thread(self._sign_all, to_sign, now) if to_sign else {}
+        return [signed.get(place) or _written(answer) for place, answer in enumerate(answers)]
+
+    def _sign_all(
+        self, to_sign: Mapping[int, tuple[str, Mapping[str, Any]]], now: datetime
+    ) -> dict[int, Told | Exception]:
+        try:
+            (key, *_) = self._desk.keyring.service_keys(OAUTH_KEY)
+            return {
+                place: Told(
+                    sign(answer, issuer=self._issuer, client_id=client_id, key=key, now=now).encode(),
+                    MEDIA_TYPE,
+                )
+                for place, (client_id, answer) in to_sign.items()
+            }
+        except Exception as error:  # noqa: BLE001 - without a key these fail, and the plain ones do not
+            return dict.fromkeys(to_sign, error)
 
     def _describe(self, token: KnownToken | None, keys: KeyMaterial, now: datetime) -> Mapping[str, Any]:
         if token is None or not token.is_client_active or access_ended(self._desk, token.found, now):
@@ -140,14 +190,23 @@ class Introspection:
             "scope": found.scope,
             "iat": int(token.issued_at.timestamp()),
             "exp": int(found.expires_at.timestamp()),
-            "cnf": {"jkt": found.jkt},  # RFC 9449 section 6.2
         }
+        if constraint := member(found.cnf):  # RFC 9449 section 6.2, RFC 8705 section 3.2
+            answer |= {"cnf": constraint}
         if found.kind == TokenKind.ACCESS:  # a refresh token has no type: nobody is to take it for the other
-            answer |= {"token_type": "DPoP"}
+            answer |= {"token_type": token_type(found.cnf)}
+        if found.sign_in is not None:  # RFC 9470 section 6.2
+            answer |= {"auth_time": int(found.sign_in.at.timestamp()), "acr": found.sign_in.acr}
         if found.grant is None:
-            return answer
+            return answer | self._signed_in(token)
         agreed = self._agreed(found.grant, keys)
         return _INACTIVE if agreed is None else answer | agreed
+
+    def _signed_in(self, token: KnownToken) -> dict[str, Any]:
+        """Who signed in, where that is all that the token is of; a client's own token is nobody's."""
+        if token.subject_id is None:
+            return {}
+        return {"sub": pairwise_subject(self._desk.keyring, token.organisation_id, token.subject_id)}
 
     def _agreed(self, grant: StoredGrant, keys: KeyMaterial) -> dict[str, Any] | None:
         """What the person agreed to (RFC 9396 section 9.2), and who they are to this recipient alone.
@@ -169,6 +228,10 @@ class Introspection:
             "grant_id": grant.grant_id,
             "authorization_details": [terms.to_detail() | {"grant_id": grant.grant_id}],
         }
+
+
+def _written(answer: Mapping[str, Any] | Exception) -> Told | Exception:
+    return answer if isinstance(answer, Exception) else Told(orjson.dumps(answer))
 
 
 def _grant_of(known: Known) -> StoredGrant | None:

@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from broker.oauth.introspection_response import MEDIA_TYPE, PLAIN_MEDIA_TYPE
+
 _KEY_HEADER: Final = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -56,7 +58,9 @@ _PROBLEM: Final = {
 }
 _INQUIRY: Final = {
     "type": "object",
-    "required": ["token", "client_assertion_type", "client_assertion"],
+    "required": ["token"],
+    # An assertion, or a client certificate and the name of its client (RFC 8705 section 2).
+    "anyOf": [{"required": ["client_assertion_type", "client_assertion"]}, {"required": ["client_id"]}],
     "properties": {
         "token": {"type": "string", "description": "An access or refresh token of the client's organisation"},
         "token_type_hint": {"type": "string"},
@@ -76,10 +80,15 @@ _INTROSPECTED: Final = {
         "iss": {"type": "string"},
         "client_id": {"type": "string"},
         "scope": {"type": "string"},
-        "token_type": {"type": "string", "const": "DPoP"},
+        "token_type": {"type": "string", "enum": ["DPoP", "Bearer"]},
         "iat": {"type": "integer"},
         "exp": {"type": "integer"},
-        "cnf": {"type": "object", "properties": {"jkt": {"type": "string"}}},
+        "auth_time": {"type": "integer", "description": "When the person signed in for it (RFC 9470)"},
+        "acr": {"type": "string"},
+        "cnf": {
+            "type": "object",
+            "properties": {"jkt": {"type": "string"}, "x5t#S256": {"type": "string"}},
+        },
         "sub": {"type": "string", "description": "Who the person is to this organisation alone"},
         "grant_id": {"type": "string"},
         "authorization_details": {"type": "array", "items": {"type": "object"}},
@@ -91,7 +100,7 @@ _OAUTH_ERROR: Final = {
     "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
 }
 _INQUIRY_REFUSALS: Final = {
-    "400": "The form is malformed, or a parameter came twice",
+    "400": "The form is malformed, or a parameter came twice; or nobody authenticated, of who wants a token",
     "401": "The client did not authenticate",
     "413": "The body is too large",
     "503": "Overloaded: Retry-After",
@@ -100,6 +109,7 @@ _REFUSALS: Final = {
     "400": "A header is missing or malformed",
     "401": "The token opens nothing; `code` names the reason to the token's own client",
     "403": "Not now, or not this",
+    "406": "`Accept: application/jose`, and the client has no key to encrypt to",
     "410": "The records were erased, or the payload would differ",
     "422": "The same key with another request",
     "503": "Overloaded: Retry-After",
@@ -114,8 +124,6 @@ def describe_lane(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = generate()
             document["paths"].update(_paths())
-            schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
-            schemes["dpop"] = {"type": "http", "scheme": "DPoP", "description": "RFC 9449"}
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
@@ -139,7 +147,13 @@ def _introspection() -> dict[str, Any]:
         status: {"description": text, "content": {"application/json": {"schema": _OAUTH_ERROR}}}
         for status, text in _INQUIRY_REFUSALS.items()
     }
-    told = {"description": "What is true now", "content": {"application/json": {"schema": _INTROSPECTED}}}
+    told = {
+        "description": "What is true now; signed (RFC 9701) where `Accept` or the client's metadata say so",
+        "content": {
+            PLAIN_MEDIA_TYPE: {"schema": _INTROSPECTED},
+            MEDIA_TYPE: {"schema": {"type": "string"}},
+        },
+    }
     return {
         "operationId": "introspect",
         "summary": "Ask about a token of the client's own organisation (RFC 7662)",
@@ -157,7 +171,13 @@ def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]
         status: {"description": text, "content": {"application/problem+json": {"schema": _PROBLEM}}}
         for status, text in _REFUSALS.items()
     }
-    delivered = {"description": "The delivery", "content": {"application/json": {"schema": _DELIVERY}}}
+    delivered = {
+        "description": "The delivery; for `Accept: application/jose` as a compact JWE to the client's key",
+        "content": {
+            "application/json": {"schema": _DELIVERY},
+            "application/jose": {"schema": {"type": "string"}},
+        },
+    }
     return {
         "operationId": operation_id,
         "summary": summary,

@@ -16,6 +16,7 @@ from broker.lane.rows import (
     found_of,
     key_material,
     leaves_of,
+    obligation_rows,
     pinned_rows,
     rechecked_of,
 )
@@ -24,12 +25,12 @@ from vault.schema import to_microseconds
 
 # What the lane knows of a token `t` and of the consent behind it, whatever asks.
 KNOWN_COLUMNS: Final = """
-t.kind, t.jkt, t.scope, t.expires_at, t.revoked_at,
+t.kind, t.cnf, t.scope, t.expires_at, t.revoked_at, t.auth_time, t.acr,
 c.grant_id, t.version_id, c.grant_id || '.' || c.version_number AS current_version_id,
 c.subject_id, c.recipient_id, c.purpose, c.handle, c.state, c.change_count,
-c.valid_from, c.valid_until, c.max_pulls,
+c.valid_from, c.valid_until, c.pause_at, c.max_pulls,
 cl.status = 'active' AND o.status = 'active' AS recipient_is_active,
-v.terms_sealed, p.places_taken, p.last_place_at
+v.terms_sealed, c.places_since, p.places_taken, p.last_place_at
 """
 
 CONSENT_JOINS: Final = """
@@ -39,7 +40,7 @@ LEFT JOIN client cl ON cl.client_id = t.client_id
 LEFT JOIN organisation o ON o.organisation_id = c.recipient_id
 LEFT JOIN LATERAL (
     SELECT count(*) AS places_taken, max(x.as_of) AS last_place_at
-    FROM delivery x WHERE x.version_id = t.version_id
+    FROM delivery x WHERE x.grant_id = c.grant_id AND x.places_since = c.places_since
 ) p ON true
 """
 
@@ -51,7 +52,8 @@ SELECT a.place, {KNOWN_COLUMNS},
 FROM unnest($1::bytea[], $2::bytea[], $3::int[]) AS a (token_hash, key_digest, place)
 JOIN token t ON t.token_hash = a.token_hash
 {CONSENT_JOINS}
-LEFT JOIN delivery d ON d.version_id = t.version_id AND d.key_digest = a.key_digest
+LEFT JOIN delivery d ON d.grant_id = c.grant_id AND d.places_since = c.places_since
+    AND d.key_digest = a.key_digest
 LEFT JOIN LATERAL (
     SELECT s.record_id, w.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
            w.ciphertext, w.ciphertext_digest, e.disclosed_times, e.disclosed_at, e.is_acknowledged
@@ -63,16 +65,16 @@ LEFT JOIN LATERAL (
                bool_or(x.acknowledged_at IS NOT NULL) AS is_acknowledged
         FROM delivery x
         JOIN delivery_record y ON y.delivery_id = x.delivery_id
-        WHERE p.places_taken > 0 AND x.version_id = t.version_id
+        WHERE p.places_taken > 0 AND x.grant_id = c.grant_id
           AND y.record_id = s.record_id AND y.version = w.version
     ) e ON true
     WHERE m.version_id = t.version_id AND d.delivery_id IS NULL AND c.state = 'GIVEN'
     UNION ALL
-    SELECT s.record_id, w.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
+    SELECT q.record_id, q.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
            w.ciphertext, w.ciphertext_digest, NULL::bigint, NULL::bigint, NULL::boolean
     FROM delivery_record q
-    JOIN record s ON s.record_id = q.record_id
-    JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version
+    LEFT JOIN record s ON s.record_id = q.record_id
+    LEFT JOIN record_version w ON w.record_id = s.record_id AND w.version = q.version
     WHERE q.delivery_id = d.delivery_id AND c.state = 'GIVEN'
 ) r ON true
 """  # noqa: S608 - constants of this file
@@ -89,7 +91,8 @@ _LOCK_HEAD: Final = "SELECT size, frontier FROM ledger_head WHERE name = 'log' F
 
 _RECHECK: Final = """
 SELECT t.token_hash, c.change_count, t.revoked_at IS NOT NULL AS token_is_revoked,
-       (SELECT count(*) FROM delivery x WHERE x.version_id = t.version_id) AS places_taken
+       (SELECT count(*) FROM delivery x WHERE x.grant_id = c.grant_id AND x.places_since = c.places_since)
+           AS places_taken
 FROM token t JOIN consent c ON c.grant_id = t.grant_id
 WHERE t.token_hash = ANY($1::bytea[])
 """
@@ -99,24 +102,37 @@ INSERT INTO seen_jti (jti_digest, expires_at) SELECT * FROM unnest($1::bytea[], 
 ON CONFLICT DO NOTHING RETURNING jti_digest
 """
 
-# One round trip for all that is written: every other flush waits for the head meanwhile.
+# One round trip for all that is written: every other flush waits for the head meanwhile. Obligations that are
+# there are looked for before: ON CONFLICT alone would wait for whoever changes one and waits for the head.
 _INSERT: Final = """
 WITH deliveries AS (
-    INSERT INTO delivery (delivery_id, grant_id, version_id, subject_id, recipient_id, ordinal, key_digest,
-                          request_digest, payload_digest, nonce_sealed, record_count, as_of)
-    SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::bytea[],
-                         $10::bytea[], $11::bytea[], $12::bytea[], $13::int[], $14::bigint[])
+    INSERT INTO delivery (delivery_id, grant_id, version_id, subject_id, recipient_id, ordinal, places_since,
+                          key_digest, request_digest, payload_digest, nonce_sealed, record_count, as_of,
+                          retention_days)
+    SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::int[],
+                         $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::int[], $15::bigint[],
+                         $16::int[])
 ), pinned AS (
     INSERT INTO delivery_record (delivery_id, record_id, version)
-    SELECT * FROM unnest($15::text[], $16::text[], $17::int[])
+    SELECT * FROM unnest($17::text[], $18::text[], $19::int[])
+), obligations AS (
+    INSERT INTO obligation (obligation_id, grant_id, subject_id, recipient_id, state, days_after_end,
+                            opened_at, check_at, attested_count)
+    SELECT a.*, 0
+    FROM unnest($20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::int[], $26::bigint[],
+                $27::bigint[])
+         AS a (obligation_id, grant_id, subject_id, recipient_id, state, days_after_end, opened_at, check_at)
+    WHERE NOT EXISTS (SELECT 1 FROM obligation o WHERE o.grant_id = a.grant_id)
+    ON CONFLICT (grant_id) DO NOTHING
 ), entries AS (
     INSERT INTO ledger_entry (idx, handle, leaf, leaf_hash, detail_sealed, at)
-    SELECT * FROM unnest($18::bigint[], $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bigint[])
+    SELECT * FROM unnest($28::bigint[], $29::text[], $30::bytea[], $31::bytea[], $32::bytea[], $33::bigint[])
 )
 UPDATE ledger_head SET size = $1, frontier = $2 WHERE name = 'log'
 """
-_DELIVERY_COLUMNS: Final = 12
+_DELIVERY_COLUMNS: Final = 14
 _PINNED_COLUMNS: Final = 3
+_OBLIGATION_COLUMNS: Final = 8
 
 # What passes: a lock that came too late, a server that stops, restarts, has no room, or cannot be reached.
 _PASSING: Final = (
@@ -219,6 +235,7 @@ class PostgresData:
                 new_frontier,
                 *_columns([delivery_row(delivery) for delivery in deliveries], _DELIVERY_COLUMNS),
                 *_columns(pinned_rows(deliveries), _PINNED_COLUMNS),
+                *_columns(obligation_rows(deliveries), _OBLIGATION_COLUMNS),
                 *zip(*entry_rows(accepted, head["size"], leaves, hashes), strict=True),
             )
         return answers_of(proposals, chosen, fresh)

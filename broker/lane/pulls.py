@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from consent.ledger.entries import Entry
-from consent.policy import NEVER_DISCLOSED, Disclosed
+from consent.obligations import DAYS_AFTER_END
+from consent.policy import NEVER_DISCLOSED, Disclosed, SignIn, SignInRule
 from consent.vocabulary import ConsentState, Reason
 
 
@@ -19,7 +20,7 @@ class Pull:
     """One request, its proof of possession verified, its token not yet looked up."""
 
     token_hash: bytes
-    jkt: str
+    cnf: str
     jti_digest: bytes
     jti_expires_at: datetime
     record_type: str | None
@@ -76,22 +77,30 @@ class StoredGrant:
     max_pulls: int
     recipient_is_active: bool
     terms_sealed: bytes
+    places_since: int
     places_taken: int
     last_place_at: datetime | None
     past: StoredDelivery | None
+    pause_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the data database knows of a pull's token."""
+    """What the data database knows of a pull's token.
+
+    `sign_in` is the person's sign-in behind it, if one is known.
+    `is_part_erased`: the pull is for a delivery that was made, and not all that it held is there any more.
+    """
 
     kind: str
-    jkt: str
+    cnf: str
     scope: str
     expires_at: datetime
     revoked_at: datetime | None
     grant: StoredGrant | None
     records: tuple[StoredRecord, ...]
+    is_part_erased: bool = False
+    sign_in: SignIn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,10 @@ class KeyMaterial:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """The row that a first delivery of a key inserts, with the record versions it pins."""
+    """The row that a first delivery of a key inserts, with the record versions it pins.
+
+    What may be stored (`retention_days` is not 0) opens the consent's obligation, if there is none yet.
+    """
 
     delivery_id: str
     grant_id: str
@@ -133,6 +145,7 @@ class NewDelivery:
     subject_id: str
     recipient_id: str
     ordinal: int
+    places_since: int
     key_digest: bytes
     request_digest: bytes
     payload_digest: bytes
@@ -140,15 +153,21 @@ class NewDelivery:
     record_count: int
     as_of: datetime
     pinned: tuple[tuple[str, int], ...]
+    retention_days: int = 0
+    days_after_end: int = DAYS_AFTER_END
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the caller gets: a body to send, or a reason. `reason` None with no body is an unknown token."""
+    """What the caller gets: a body to send, or a reason. `reason` None with no body is an unknown token.
+
+    `needs` is what the sign-in behind the token is not, where that is the reason.
+    """
 
     body: bytes | None = None
     reason: Reason | None = None
     is_replayed_proof: bool = False
+    needs: SignInRule | None = None
 
 
 @dataclass(frozen=True, slots=True)

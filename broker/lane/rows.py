@@ -17,9 +17,10 @@ from broker.lane.pulls import (
     StoredRecord,
     StoredShare,
 )
-from consent.policy import NEVER_DISCLOSED, Disclosed
-from consent.vocabulary import ConsentState
-from vault.schema import from_microseconds, to_microseconds
+from consent.obligations import first_check
+from consent.policy import NEVER_DISCLOSED, Disclosed, SignIn
+from consent.vocabulary import ConsentState, ObligationState
+from vault.schema import from_microseconds, random_id, to_microseconds
 
 
 def key_material(rows: Sequence[Mapping[str, Any]]) -> KeyMaterial:
@@ -42,15 +43,18 @@ def found_of(rows: Sequence[Mapping[str, Any]]) -> Found:
     The records are put in order here: a database's collation would reorder a pinned payload when it changes.
     """
     row = rows[0]
-    records = [_record(one) for one in rows if one["record_id"] is not None]
+    named = [one for one in rows if one["record_id"] is not None]
+    records = [_record(one) for one in named if one["ciphertext"] is not None]
     return Found(
         kind=row["kind"],
-        jkt=row["jkt"],
+        cnf=row["cnf"],
         scope=row["scope"],
         expires_at=from_microseconds(row["expires_at"]),
         revoked_at=_instant(row["revoked_at"]),
         grant=None if row["grant_id"] is None else _grant(row),
         records=tuple(sorted(records, key=lambda record: record.record_id)),
+        is_part_erased=len(records) < len(named),
+        sign_in=_sign_in(row),
     )
 
 
@@ -88,13 +92,33 @@ def delivery_row(delivery: NewDelivery) -> tuple[Any, ...]:
         delivery.subject_id,
         delivery.recipient_id,
         delivery.ordinal,
+        delivery.places_since,
         delivery.key_digest,
         delivery.request_digest,
         delivery.payload_digest,
         delivery.nonce_sealed,
         delivery.record_count,
         to_microseconds(delivery.as_of),
+        delivery.retention_days,
     )
+
+
+def obligation_rows(deliveries: Sequence[NewDelivery]) -> list[tuple[Any, ...]]:
+    """The rows of `obligation` that deliveries open, in the order of the insert, unless they are there."""
+    return [
+        (
+            random_id(),
+            delivery.grant_id,
+            delivery.subject_id,
+            delivery.recipient_id,
+            ObligationState.PENDING.value,
+            delivery.days_after_end,
+            to_microseconds(delivery.as_of),
+            to_microseconds(first_check(delivery.as_of, delivery.retention_days, delivery.days_after_end)),
+        )
+        for delivery in deliveries
+        if delivery.retention_days > 0
+    ]
 
 
 def pinned_rows(deliveries: Sequence[NewDelivery]) -> list[tuple[str, str, int]]:
@@ -144,10 +168,17 @@ def _grant(row: Mapping[str, Any]) -> StoredGrant:
         max_pulls=row["max_pulls"],
         recipient_is_active=bool(row["recipient_is_active"]),
         terms_sealed=row["terms_sealed"],
+        places_since=row["places_since"],
         places_taken=row["places_taken"],
         last_place_at=_instant(row["last_place_at"]),
         past=past,
+        pause_at=_instant(row["pause_at"]),
     )
+
+
+def _sign_in(row: Mapping[str, Any]) -> SignIn | None:
+    at = _instant(row["auth_time"])
+    return None if at is None or row["acr"] is None else SignIn(at, row["acr"])
 
 
 def _record(row: Mapping[str, Any]) -> StoredRecord:

@@ -17,6 +17,7 @@ from broker.lane.rows import (
     found_of,
     key_material,
     leaves_of,
+    obligation_rows,
     pinned_rows,
     rechecked_of,
 )
@@ -27,14 +28,17 @@ T = TypeVar("T")
 
 # What the lane knows of a token `t` and of the consent behind it, whatever asks.
 KNOWN_COLUMNS: Final = """
-t.kind, t.jkt, t.scope, t.expires_at, t.revoked_at,
+t.kind, t.cnf, t.scope, t.expires_at, t.revoked_at, t.auth_time, t.acr,
 c.grant_id, t.version_id, c.grant_id || '.' || c.version_number AS current_version_id,
 c.subject_id, c.recipient_id, c.purpose, c.handle, c.state, c.change_count,
-c.valid_from, c.valid_until, c.max_pulls,
+c.valid_from, c.valid_until, c.pause_at, c.max_pulls,
 cl.status = 'active' AND o.status = 'active' AS recipient_is_active,
 v.terms_sealed,
-(SELECT count(*) FROM delivery x WHERE x.version_id = t.version_id) AS places_taken,
-(SELECT max(x.as_of) FROM delivery x WHERE x.version_id = t.version_id) AS last_place_at
+c.places_since,
+(SELECT count(*) FROM delivery x WHERE x.grant_id = c.grant_id AND x.places_since = c.places_since)
+    AS places_taken,
+(SELECT max(x.as_of) FROM delivery x WHERE x.grant_id = c.grant_id AND x.places_since = c.places_since)
+    AS last_place_at
 """
 
 CONSENT_JOINS: Final = """
@@ -50,7 +54,7 @@ SELECT {KNOWN_COLUMNS},
        NULL AS record_id
 FROM token t
 {CONSENT_JOINS}
-LEFT JOIN delivery d ON d.version_id = t.version_id AND d.key_digest = ?
+LEFT JOIN delivery d ON d.grant_id = c.grant_id AND d.places_since = c.places_since AND d.key_digest = ?
 WHERE t.token_hash = ?
 """  # noqa: S608 - constants of this file
 
@@ -65,7 +69,7 @@ SELECT {_RECORD_COLUMNS}, count(x.delivery_id) AS disclosed_times, max(x.as_of) 
 FROM consent_compartment m
 JOIN record s ON s.compartment_id = m.compartment_id
 JOIN record_version w ON w.record_id = s.record_id AND w.version = s.current_version
-LEFT JOIN delivery x ON x.version_id = m.version_id AND EXISTS (
+LEFT JOIN delivery x ON x.grant_id = ? AND EXISTS (
     SELECT 1 FROM delivery_record y
     WHERE y.delivery_id = x.delivery_id AND y.record_id = s.record_id AND y.version = w.version
 )
@@ -73,13 +77,15 @@ WHERE m.version_id = ?
 GROUP BY s.record_id
 """  # noqa: S608 - a constant of this file
 
-_FIND_PINNED: Final = f"""
-SELECT {_RECORD_COLUMNS}, NULL AS disclosed_times, NULL AS disclosed_at, NULL AS is_acknowledged
+_FIND_PINNED: Final = """
+SELECT q.record_id, q.version, s.compartment_id, s.holder_id, s.record_type, w.schema_revision,
+       w.ciphertext, w.ciphertext_digest,
+       NULL AS disclosed_times, NULL AS disclosed_at, NULL AS is_acknowledged
 FROM delivery_record q
-JOIN record s ON s.record_id = q.record_id
-JOIN record_version w ON w.record_id = q.record_id AND w.version = q.version
+LEFT JOIN record s ON s.record_id = q.record_id
+LEFT JOIN record_version w ON w.record_id = s.record_id AND w.version = q.version
 WHERE q.delivery_id = ?
-"""  # noqa: S608 - a constant of this file
+"""
 
 _SHARES: Final = """
 SELECT version_id, compartment_id, NULL AS subject_id, epoch_id, key_id, wrapped
@@ -95,7 +101,8 @@ _HEAD: Final = "SELECT size, frontier FROM ledger_head WHERE name = 'log'"
 
 _RECHECK: Final = """
 SELECT t.token_hash, c.change_count, t.revoked_at IS NOT NULL AS token_is_revoked,
-       (SELECT count(*) FROM delivery x WHERE x.version_id = t.version_id) AS places_taken
+       (SELECT count(*) FROM delivery x WHERE x.grant_id = c.grant_id AND x.places_since = c.places_since)
+           AS places_taken
 FROM token t JOIN consent c ON c.grant_id = t.grant_id
 WHERE t.token_hash = ?
 """
@@ -107,9 +114,16 @@ INSERT INTO ledger_entry (idx, handle, leaf, leaf_hash, detail_sealed, at) VALUE
 """
 
 _ADD_DELIVERIES: Final = """
-INSERT INTO delivery (delivery_id, grant_id, version_id, subject_id, recipient_id, ordinal, key_digest,
-                      request_digest, payload_digest, nonce_sealed, record_count, as_of)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO delivery (delivery_id, grant_id, version_id, subject_id, recipient_id, ordinal, places_since,
+                      key_digest, request_digest, payload_digest, nonce_sealed, record_count, as_of,
+                      retention_days)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_OPEN_OBLIGATIONS: Final = """
+INSERT INTO obligation (obligation_id, grant_id, subject_id, recipient_id, state, days_after_end, opened_at,
+                        check_at, attested_count)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (grant_id) DO NOTHING
 """
 
 _ADD_PINNED: Final = "INSERT INTO delivery_record (delivery_id, record_id, version) VALUES (?, ?, ?)"
@@ -234,7 +248,7 @@ def _with_records(connection: sqlite3.Connection, row: sqlite3.Row) -> list[dict
     if known["state"] != "GIVEN":
         return [known]
     if known["delivery_id"] is None:
-        records = connection.execute(_FIND_CURRENT, (known["version_id"],)).fetchall()
+        records = connection.execute(_FIND_CURRENT, (known["grant_id"], known["version_id"])).fetchall()
     else:
         records = connection.execute(_FIND_PINNED, (known["delivery_id"],)).fetchall()
     return [{**known, **dict(record)} for record in records] or [known]
@@ -273,6 +287,7 @@ def _recheck_and_insert(
         deliveries = [proposal.delivery for proposal in accepted if proposal.delivery is not None]
         connection.executemany(_ADD_DELIVERIES, [delivery_row(delivery) for delivery in deliveries])
         connection.executemany(_ADD_PINNED, pinned_rows(deliveries))
+        connection.executemany(_OPEN_OBLIGATIONS, obligation_rows(deliveries))
         connection.executemany(_ADD_ENTRIES, entry_rows(accepted, head["size"], leaves, hashes))
         connection.execute(_MOVE_HEAD, (new_size, new_frontier))
     return answers_of(proposals, chosen, fresh)

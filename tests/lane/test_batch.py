@@ -26,7 +26,7 @@ def pull(token: str = "", proof: str = "") -> Pull:
     unique = str(next(_NUMBERS))
     return Pull(
         token_hash=hashlib.sha256((token or f"token {unique}").encode()).digest(),
-        jkt="a key",
+        cnf="jkt:a key",
         jti_digest=hashlib.sha256((proof or f"proof {unique}").encode()).digest(),
         jti_expires_at=datetime(2026, 12, 1, tzinfo=UTC),
         record_type=None,

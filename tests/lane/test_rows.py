@@ -23,6 +23,7 @@ def proposal(token: bytes, *, version_id: str = "g.1", takes_place: bool = True)
         subject_id="s",
         recipient_id="r",
         ordinal=1,
+        places_since=1,
         key_digest=b"k",
         request_digest=b"q",
         payload_digest=b"p",
@@ -32,7 +33,7 @@ def proposal(token: bytes, *, version_id: str = "g.1", takes_place: bool = True)
         pinned=(("one", 1), ("two", 3)),
     )
     return Proposal(
-        pull=Pull(token, "jkt", b"proof of " + token, NOW, None, b"k", b"q"),
+        pull=Pull(token, "jkt:key", b"proof of " + token, NOW, None, b"k", b"q"),
         grant_id="g",
         version_id=version_id,
         change_count=4,
@@ -102,10 +103,12 @@ def test_the_order_of_records_is_not_the_databases() -> None:
     """A collation sorts "B" after "a", and another day otherwise; a pinned payload must not notice."""
     token: dict[str, Any] = {
         "kind": "access",
-        "jkt": "jkt",
+        "cnf": "jkt:key",
         "scope": "records.read",
         "expires_at": 1,
         "revoked_at": None,
+        "auth_time": None,
+        "acr": None,
         "grant_id": None,
     }
     record = {

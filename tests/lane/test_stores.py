@@ -94,7 +94,7 @@ def _copy(source: Database, target: Database, metadata: MetaData) -> None:
 def pull_of(token: str, key: str = "one", proof: str | None = None) -> Pull:
     return Pull(
         token_hash=hashlib.sha256(token.encode()).digest(),
-        jkt="jkt",
+        cnf="jkt:key",
         jti_digest=hashlib.sha256((proof or token + key).encode()).digest(),
         jti_expires_at=NOW,
         record_type=None,
@@ -214,6 +214,7 @@ def proposal_of(pull: Pull, granted: Granted, found: Found, number: int) -> Prop
         subject_id=grant.subject_id,
         recipient_id=grant.recipient_id,
         ordinal=grant.places_taken + 1,
+        places_since=grant.places_since,
         key_digest=pull.key_digest,
         request_digest=pull.request_digest,
         payload_digest=b"p" * 32,

@@ -4,6 +4,8 @@ import hashlib
 
 import pytest
 
+from consent.erasure import erase_source
+from consent.staff import Staff
 from tests.consent.details import BILL, POLICY
 from tests.lane.world import BILLS, POLICIES, VISITS, Granted, World, bill, code_of
 
@@ -192,6 +194,18 @@ def test_a_pinned_record_that_is_gone(world: World, granted: Granted) -> None:
     assert world.pull(granted.token, idempotency_key="one").status_code == 200
     assert world.tamper("DELETE FROM delivery_record WHERE record_id = :id", id=record_id(world, POLICY)) == 1
     assert code_of(world.pull(granted.token, idempotency_key="one")) == (410, "redelivery_differs")
+
+
+def test_a_delivery_of_which_one_source_was_erased(world: World, granted: Granted) -> None:
+    assert world.pull(granted.token, idempotency_key="one").status_code == 200
+    office = world.office
+    holder_id = world.value("SELECT holder_id FROM record WHERE record_type = :policy", policy=POLICY)
+    with office.work() as work:
+        staff, now = Staff("minji", "request 7"), world.clock()
+        erased = erase_source(work, office.keyring, office.subject_id, holder_id, staff=staff, now=now)
+    assert erased.records == 1
+    assert code_of(world.pull(granted.token, idempotency_key="one")) == GONE
+    assert world.told(granted.grant_id)[1:] == [ERASED]
 
 
 # Keys

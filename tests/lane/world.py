@@ -18,6 +18,7 @@ from broker.db import transaction
 from broker.installation import Installation
 from broker.oauth import clients
 from broker.oauth.clients import ClientRegistration
+from broker.oauth.confirmation import of_key
 from broker.oauth.tokens import Binding, Grant, TokenKind, issue_access, issue_refresh
 from consent import collection
 from consent.collection import Arrival, NewLink
@@ -93,7 +94,7 @@ class World:
         grant = Grant(
             given.grant_id, given.version_id, self.office.subject_id, terms.access.valid_until, terms
         )
-        binding = Binding(CLIENT, "records.read", thumbprint(key or self.key), grant)
+        binding = Binding(CLIENT, "records.read", of_key(thumbprint(key or self.key)), grant)
         with transaction(self.installation.data) as work:
             if kind is TokenKind.REFRESH:
                 return issue_refresh(work.session, binding, grant, now=self.clock())
@@ -101,7 +102,7 @@ class World:
 
     def own_token(self) -> str:
         """A token of the client's own business: client credentials."""
-        binding = Binding(CLIENT, "deliveries obligations", thumbprint(self.key))
+        binding = Binding(CLIENT, "deliveries obligations", of_key(thumbprint(self.key)))
         with transaction(self.installation.data) as work:
             return issue_access(work.session, binding, seconds=300, now=self.clock())[0]
 
