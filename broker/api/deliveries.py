@@ -6,11 +6,12 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from broker.api.guards import DeliveriesCaller
+from broker.api.strict_body import StrictJsonRoute
 from broker.deps import Installed, Now, Tx
 from consent.delivery import acknowledge, receive_decision
 from consent.vocabulary import DecisionStatus
 
-router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"])
+router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"], route_class=StrictJsonRoute)
 
 Won = Annotated[int, Field(ge=0, le=10**12, strict=True)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
@@ -42,8 +43,12 @@ class DecisionLine(_Body):
 
 
 class DecisionBody(_Body):
-    """What a recipient decided on a delivery."""
+    """What a recipient decided on a delivery.
 
+    Of a loan, `payable` is what is lent, and each line is one rule that was applied.
+    """
+
+    kind: Literal["claim", "loan"] = "claim"
     status: DecisionStatus
     reference: Name
     payable: Won
@@ -93,7 +98,8 @@ def decide_on_delivery(  # noqa: PLR0913, PLR0917 - what the framework injects
         installation.keyring,
         delivery_id,
         recipient_id=caller.organisation_id,
-        body=body.model_dump(mode="json"),
+        # What is the same as ever is kept as ever: decisions that came before there were kinds still match.
+        body=body.model_dump(mode="json", exclude={"kind"} if body.kind == "claim" else None),
         now=now,
     )
     response.status_code = 200 if received.is_repeated else _CREATED

@@ -9,6 +9,10 @@ class ApiTokenError(Exception):
     """No token, or one that opens nothing for this caller: unknown, foreign and expired are one answer."""
 
 
+class BearerTokenError(ApiTokenError):
+    """The same for a token that came as `Bearer` (RFC 6750 section 3), where such are taken."""
+
+
 class ScopeMissingError(Exception):
     """The token is the caller's own, and does not bear the scope of this call."""
 
@@ -23,6 +27,10 @@ class AuditorNeededError(Exception):
 
 class CitizenNeededError(Exception):
     """What a citizen may do about their own data is for citizens who are signed in."""
+
+
+class MediaTypeError(Exception):
+    """A body of another media type than JSON in UTF-8."""
 
 
 class HolderDeliveryError(Exception):

@@ -1,77 +1,93 @@
-"""Guards of the JSON interface, declared per router: a client's own token bound to its key, or a person."""
+"""Guards of the JSON interface, declared per router: a client's own token, bound to its key, or a person."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from hmac import compare_digest
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlmodel import Session, select
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
 
 from broker.api.errors import ApiTokenError, AuditorNeededError, CitizenNeededError, ScopeMissingError
 from broker.db import transaction
 from broker.deps import Installed, Now
-from broker.oauth.dpop import take_jti, verify_proof
+from broker.oauth.confirmation import is_same
+from broker.oauth.dpop import take_jti
 from broker.oauth.errors import InvalidProofError
 from broker.oauth.models import Client, Token
+from broker.oauth.scopes import GRANT_QUERY, GRANT_REVOKE
+from broker.oauth.senders import prove_access, read_token
+from broker.rate_limits import proven
 from broker.web.signin.guards import SignedInVisitor, Visitor
-from consent.models import Organisation
+from consent.models import ConsentVersion, Organisation
 from consent.organisations import OrganisationStatus
-
-_SCHEME: Final = "dpop"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A recipient's or a holder's client on its own business (client credentials)."""
+    """A recipient's or a holder's client on its own business (client credentials), bound to the key `cnf`.
+
+    With a `grant_id` its token came with that grant, and is good for nothing else.
+    """
 
     client_id: str
     organisation_id: str
+    cnf: str = ""
+    grant_id: str | None = None
 
 
-def recipient_with(scope: str) -> Callable[[Request, Installed, Now], Caller]:
-    """A guard for tokens of `scope` from the client credentials grant, with proof (RFC 9449 section 7)."""
+def recipient_with(scope: str, *, or_with_grant: bool = False) -> Callable[[Request, Installed, Now], Caller]:
+    """A guard for tokens of `scope` from the client credentials grant, with proof or certificate.
+
+    `or_with_grant`: also for those that came with a person's grant, living or ended.
+    """
 
     def require_recipient(request: Request, installation: Installed, now: Now) -> Caller:
-        scheme, _, access_token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != _SCHEME or not access_token:
+        presented = read_token(request, installation)
+        if presented is None:
             raise ApiTokenError
-        proof = verify_proof(
-            request.headers.getlist("dpop"),
-            method=request.method,
-            url=installation.settings.server.issuer + request.url.path,
-            access_token=access_token,
-            now=now,
-        )
+        bound = prove_access(request, installation, presented, now)
         with installation.data.read() as session:
-            found = _find(session, hashlib.sha256(access_token.encode()).digest())
+            found = _find(
+                session, hashlib.sha256(presented[1].encode()).digest(), or_with_grant=or_with_grant
+            )
         if found is None:
             raise ApiTokenError
         token, client = found
-        if (
-            not compare_digest(token.jkt, proof.jkt)
-            or token.expires_at <= now
-            or token.revoked_at is not None
-        ):
+        if not is_same(token.cnf, bound.cnf) or token.expires_at <= now or token.revoked_at is not None:
             raise ApiTokenError
         with transaction(installation.data) as work:
-            if not take_jti(work.session, proof.jti_digest, proof.expires_at):
+            if not take_jti(work.session, bound.jti_digest, bound.expires_at):
                 raise InvalidProofError("the proof was used before")
+        proven(client.client_id)
         if scope not in token.scope.split():
             raise ScopeMissingError(scope)
-        return Caller(client.client_id, client.organisation_id)
+        return Caller(client.client_id, client.organisation_id, token.cnf, token.grant_id)
 
     return require_recipient
 
 
 DeliveriesCaller = Annotated[Caller, Depends(recipient_with("deliveries"))]
+ObligationsCaller = Annotated[Caller, Depends(recipient_with("obligations"))]
+DealsCaller = Annotated[Caller, Depends(recipient_with("deals"))]
+EmergencyCaller = Annotated[Caller, Depends(recipient_with("emergency"))]
 HolderCaller = Annotated[Caller, Depends(recipient_with("holders.records"))]
+GrantQueryCaller = Annotated[Caller, Depends(recipient_with(GRANT_QUERY, or_with_grant=True))]
+GrantRevokeCaller = Annotated[Caller, Depends(recipient_with(GRANT_REVOKE, or_with_grant=True))]
 
 
 def require_auditor_here(visitor: SignedInVisitor) -> Visitor:
     """A signed-in auditor; machines are told 401, not sent to a sign-in page."""
     if visitor is None or visitor.role != "auditor":
+        raise AuditorNeededError
+    return visitor
+
+
+def require_staff_here(visitor: SignedInVisitor) -> Visitor:
+    """A signed-in auditor or operator; machines are told 401, not sent to a sign-in page."""
+    if visitor is None or visitor.role not in {"auditor", "operator"}:
         raise AuditorNeededError
     return visitor
 
@@ -87,16 +103,34 @@ CitizenHere = Annotated[Visitor, Depends(require_citizen_here)]
 AuditorHere = Annotated[Visitor, Depends(require_auditor_here)]
 
 
-def _find(session: Session, token_hash: bytes) -> tuple[Token, Client] | None:
-    """A client's own access token, with its active client of an active organisation."""
+def _find(session: Session, token_hash: bytes, *, or_with_grant: bool) -> tuple[Token, Client] | None:
+    """A client's own access token, with its active client of an active organisation.
+
+    `or_with_grant`: or one that came with a grant, unless another version of that grant stands by now.
+    """
+    # A sign-in speaks for its person, not for the client.
+    is_own = col(Token.grant_id).is_(None) & col(Token.subject_id).is_(None)
+    is_of_standing = col(Token.grant_id).is_not(None) & ~_superseded()
     return session.exec(
         select(Token, Client).where(
             Token.token_hash == token_hash,
             Token.kind == "access",
-            Token.grant_id == None,  # noqa: E711 - SQL
+            is_own | is_of_standing if or_with_grant else is_own,
             Client.client_id == Token.client_id,
             Client.status == "active",
             Organisation.organisation_id == Client.organisation_id,
             Organisation.status == OrganisationStatus.ACTIVE,
         )
     ).one_or_none()
+
+
+def _superseded() -> ColumnElement[bool]:
+    """Whether a version of the token's grant came after the one that it was made for."""
+    made_for, later = aliased(ConsentVersion), aliased(ConsentVersion)
+    return (
+        select(later.version_id)
+        .join(made_for, col(made_for.version_id) == Token.version_id)
+        .where(later.grant_id == Token.grant_id, col(later.number) > made_for.number)
+        .correlate(Token)
+        .exists()
+    )

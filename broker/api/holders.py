@@ -7,19 +7,21 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
-from broker.api.errors import HolderDeliveryError
+from broker.api.errors import HolderDeliveryError, MediaTypeError
 from broker.api.guards import HolderCaller
+from broker.api.strict_body import is_json
 from broker.db import transaction
 from broker.deps import Installed, Now, read_body
 from broker.installation import Installation
 from broker.jobs.arriving import Outcome, take_in
 from broker.jobs.keeping import divide, keep_contradicting, keep_faulty
+from broker.strict_json import JsonFaultError, read_json
 from connectors.errors import SourceRefusedError
 from connectors.sources.base import ExportSource, Faulty, Header, SourceRecord
 from connectors.sources.catalog import export_sources
-from connectors.sources.json_lines import LineFaultError, read_object
 from consent.errors import UnknownOrganisationError
 from consent.organisations import require_holders
+from consent.roles import Capability
 from vault.errors import Fault
 
 router = APIRouter(prefix="/v1/holders", tags=["holders"])
@@ -55,7 +57,10 @@ class Received(BaseModel):
     results: list[RecordResult]
 
 
-async def _read(request: Request, installation: Installed) -> bytes:
+async def _read(request: Request, caller: HolderCaller, installation: Installed) -> bytes:
+    del caller  # a stranger is told nothing about a body
+    if not is_json(request.headers.get("content-type", "")):
+        raise MediaTypeError
     return await read_body(request, limit=installation.settings.limits.body_bytes)
 
 
@@ -89,12 +94,14 @@ def receive_records(caller: HolderCaller, raw: RawBody, installation: Installed,
     A record that is wrong is named and kept apart, and the others are taken. The same delivery again
     changes nothing.
     """
+    installation.deployment.require(Capability.STORE)
     with installation.data.read() as session:
         try:
             require_holders(session, [caller.organisation_id])
         except UnknownOrganisationError:
             raise HolderDeliveryError([Fault("$", "not_a_holder")]) from None
-    source, header, raw_records = _opened(raw, caller.organisation_id)
+    depth = installation.settings.limits.json_depth
+    source, header, raw_records = _opened(raw, caller.organisation_id, depth=depth)
     found = [
         source.record_of(f"records[{number}]", raw_record, header, installation.catalogue)
         for number, raw_record in enumerate(raw_records)
@@ -106,12 +113,14 @@ def receive_records(caller: HolderCaller, raw: RawBody, installation: Installed,
     return Received(counts=dict(Counter(result.outcome for result in results)), results=results)
 
 
-def _opened(raw: bytes, holder_id: str) -> tuple[ExportSource, Header, list[Any]]:
+def _opened(raw: bytes, holder_id: str, *, depth: int) -> tuple[ExportSource, Header, list[Any]]:
     """The source that reads this body, its checked header, its records. Raises HolderDeliveryError."""
     try:
-        body = read_object(raw)
-    except LineFaultError as error:
+        body = read_json(raw, depth=depth)
+    except JsonFaultError as error:
         raise HolderDeliveryError([Fault("$", error.rule)]) from error
+    if not isinstance(body, dict):
+        raise HolderDeliveryError([Fault("$", "not_an_object")])
     header, records = body.get("header"), body.get("records")
     if body.keys() != _MEMBERS or not isinstance(header, dict) or not isinstance(records, list):
         raise HolderDeliveryError([Fault("$", "header_and_records_needed")])

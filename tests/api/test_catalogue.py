@@ -1,11 +1,15 @@
 """The catalogue: what may be asked for, open to everybody, and true to what the broker then takes."""
 
+import hashlib
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
+from broker.db import transaction
 from consent.errors import InvalidTermsError
+from consent.organisations import suspend
+from consent.revisions import publish
 from consent.terms import parse
 from tests.api.conftest import Office
 from tests.oauth.world import PURPOSE, details
@@ -65,3 +69,28 @@ def test_the_schema_of_the_details_takes_what_the_broker_takes(small_office: Off
             jsonschema_rs.validate(schema, details(**changes))
         with pytest.raises(InvalidTermsError):
             parse([details(**changes)])
+
+
+def test_a_text_is_found_by_the_digest_that_receipts_name(small_office: Office) -> None:
+    world = small_office.world
+    purpose = world.installation.purposes.get(PURPOSE)
+    with transaction(world.installation.data) as work:
+        publish(work.session, purpose, world.clock())
+    digest = purpose.notice_digest("ko").hex()
+    shown = small_office.http.get(f"/v1/catalogue/notices/{digest}").json()
+    assert hashlib.sha256(shown["canonical"].encode()).hexdigest() == digest == shown["sha256"]
+    assert (shown["language"], shown["predecessor"]) == ("ko", None)
+    for unknown in ("00" * 32, "no hex"):
+        assert small_office.http.get(f"/v1/catalogue/notices/{unknown}").status_code == 404
+
+
+def test_the_registry_says_who_may_ask_for_what(small_office: Office) -> None:
+    world = small_office.world
+    listed = {one["organisation_id"]: one for one in small_office.http.get("/v1/catalogue/recipients").json()}
+    assert "hospital" not in listed
+    insurer = next(one for one in listed.values() if PURPOSE in one["purposes"])
+    assert insurer["status"] == "active"
+    with transaction(world.installation.data) as work:
+        suspend(work.session, insurer["organisation_id"])
+    again = {one["organisation_id"]: one for one in small_office.http.get("/v1/catalogue/recipients").json()}
+    assert again[insurer["organisation_id"]]["status"] == "suspended"

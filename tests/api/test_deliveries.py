@@ -183,7 +183,7 @@ def test_a_second_acknowledgement_changes_nothing(office: Office) -> None:
     office.world.clock.advance(timedelta(minutes=1))
     assert office.say(path).json() == first.json()
     assert (acknowledged_at(office, delivery_id), logged(office)) == (at, log)
-    assert log[-2:] == ["delivery.acknowledged", "consent.fulfilled"]
+    assert log[-3:] == ["delivery.acknowledged", "consent.fulfilled", "obligation.due"]
     with office.world.installation.data.read() as session:
         assert session.get_one(Consent, grant_id).state == "FULFILLED"
 
