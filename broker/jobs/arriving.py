@@ -14,9 +14,11 @@ from connectors.sources.base import Person, SourceRecord
 from consent.collection import Arrival, collect_all, record_types_of_all
 from consent.identity import Identity, Match, match_all
 from consent.pending import NewPending, hold, let_go
+from consent.roles import Capability
 
 NOT_COVERED: Final = "record_type_not_covered_by_collection_consent"
 DISMISSED: Final = "dismissed_before"
+OTHER_ROLE: Final = "linked_in_another_role"
 
 What = Literal["added", "corrected", "unchanged", "held", "refused"]
 
@@ -41,8 +43,10 @@ def take_in(  # noqa: PLR0913 - where to, what came, from whom, by which way, an
 ) -> list[Outcome]:
     """Collect what is somebody's without a doubt, keep apart what is not; one outcome each, in order.
 
-    `origin` is where they came from (a file's name, `sync`, `push`): with its place it names a record.
+    `origin` is where they came from (a file's name, `sync`, `push`): with its place it names a record. Raises
+    RoleForbidsError in a role that stores nothing.
     """
+    installation.deployment.require(Capability.STORE)
     identities = [_identity(record.person) for record in records]
     found = match_all(work.session, installation.keyring, holder_id, set(identities), now)
     certain = {
@@ -59,6 +63,8 @@ def take_in(  # noqa: PLR0913 - where to, what came, from whom, by which way, an
             outcomes[number] = _hold(
                 work, installation, record, match, holder_id=holder_id, origin=origin, now=now
             )
+        elif match.link.role != installation.deployment.role:
+            outcomes[number] = Outcome(record.place, "refused", OTHER_ROLE)
         elif record.record_type in covered[match.link.link_id]:
             collected.setdefault(match.link.link_id, []).append(number)
         else:

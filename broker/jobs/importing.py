@@ -25,6 +25,7 @@ from connectors.sources.base import SourceFault, SourceRecord
 from connectors.sources.catalog import source_of
 from consent.errors import UnknownOrganisationError
 from consent.organisations import require_holders
+from consent.roles import Capability
 
 BATCH_RECORDS: Final = 500
 """In one commit: many enough to be fast, few enough that nobody waits long for SQLite's one writer."""
@@ -71,8 +72,9 @@ def import_files(
     """Import export files; `progress` is called with the number of lines done since the last call.
 
     A file whose header is wrong, or whose holder may not deliver, is refused whole, with its faults; the
-    other files go on.
+    other files go on. Raises RoleForbidsError in a role that stores nothing.
     """
+    installation.deployment.require(Capability.STORE)
     report = ImportReport()
     for path in paths:
         try:

@@ -27,6 +27,7 @@ from consent.collection import COLLECTION_PURPOSE, CYCLE, RETENTION
 from consent.errors import ConsentError
 from consent.models import SourceLink
 from consent.progress import Task, Turn, due_links, fail, is_living, refuse, reject, take, turn_page
+from consent.roles import Capability
 from consent.vocabulary import RefusalReason
 from vault.errors import ErasedError, VaultError
 
@@ -89,8 +90,12 @@ def sync(
 
     A link that another process is busy with is left to it.
     """
+    if not installation.deployment.may(Capability.COLLECT):
+        return []  # links of another role stay as they are, and nobody is asked
     with installation.data.read() as session:
-        link_ids = due_links(session, now, holder_id=holder_id, is_forced=is_forced)
+        due = due_links(session, now, holder_id=holder_id, is_forced=is_forced)
+        role = installation.deployment.role
+        link_ids = [link_id for link_id in due if session.get_one(SourceLink, link_id).role == role]
     if not link_ids:
         return []
     is_demo = installation.settings.server.profile == "demo"

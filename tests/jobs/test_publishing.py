@@ -26,7 +26,7 @@ from consent.outbox import DutyKind, owe
 from vault.errors import KeyringMissingError
 from vault.schema import random_id
 
-PATIENCE = 20
+PATIENCE = 120
 
 
 @pytest.fixture

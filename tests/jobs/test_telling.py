@@ -10,12 +10,14 @@ from typing import Any, Final
 import pytest
 from sqlmodel import select
 
+import broker.jobs.pushing
 import broker.jobs.telling
 from broker.db import transaction
 from broker.installation import Installation
 from broker.jobs.telling import tell_due
 from broker.oauth import clients
 from broker.oauth.clients import ClientRegistration
+from broker.oauth.security_event import RECORD_AVAILABLE, REVIEW_REQUESTED
 from connectors.http import Limits
 from consent.models import Decision, Duty
 from consent.organisations import suspend
@@ -51,8 +53,17 @@ class Post:
         return tell_due(self.installation, self.office.clock())
 
     def duties(self) -> list[Duty]:
+        """News and wishes; what changes in a consent itself is told by tests/jobs/test_ending.py."""
+        kinds = {DutyKind.TELL_RECIPIENT, DutyKind.ASK_REVIEW}
+        return [duty for duty in self.all_duties() if duty.kind in kinds]
+
+    def all_duties(self) -> list[Duty]:
         with self.installation.data.read() as session:
             return sorted(session.exec(select(Duty)), key=lambda duty: duty.created_at)
+
+    def news(self) -> list[dict[str, Any]]:
+        """The events that tell of a new record."""
+        return [event for event in self.events() if RECORD_AVAILABLE in event["events"]]
 
     def events(self) -> list[dict[str, Any]]:
         """The claims of what the double was sent, verified with the broker's published keys."""
@@ -83,7 +94,7 @@ def sqlite_post(
 def opened(
     bare: Installation, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, has_endpoint: bool = True
 ) -> Iterator[Post]:
-    monkeypatch.setattr(broker.jobs.telling, "_LIMITS", SHORT)
+    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", SHORT)
     server = bare.settings.server.model_copy(update={"profile": "demo"})
     office = open_office(replace(bare, settings=bare.settings.model_copy(update={"server": server})), clock)
     with serving_double() as double:
@@ -142,11 +153,10 @@ def with_decision(post: Post) -> Decision:
 def test_a_consent_that_has_ended_is_not_told_of(sqlite_post: Post) -> None:
     sqlite_post.arrives("B-1")
     sqlite_post.office.withdraw(sqlite_post.grant_id)
-    assert sqlite_post.tell() == 0
-    assert sqlite_post.double.tokens == []
-    duty = next(duty for duty in sqlite_post.duties() if duty.kind == DutyKind.TELL_RECIPIENT)
+    assert sqlite_post.tell() == 1  # that it has ended, and nothing else
+    assert sqlite_post.news() == []
+    (duty,) = sqlite_post.duties()
     assert (duty.done_at, duty.dead_at) == (sqlite_post.office.clock(), None)
-    assert sqlite_post.told() == []
 
 
 def test_nor_one_whose_time_is_over(sqlite_post: Post) -> None:
@@ -172,23 +182,24 @@ def test_a_pause_of_a_day_loses_nothing(post: Post) -> None:
     post.office.pause(post.grant_id)
     post.arrives("B-1")
     for _ in range(24):
-        assert post.tell() == 0
+        post.tell()
         post.office.clock.advance(timedelta(hours=1))
-    assert post.double.tokens == []
+    assert post.news() == []
     (duty,) = post.duties()
     assert (duty.attempts, duty.done_at, duty.dead_at) == (0, None, None)
     post.office.clock.advance(timedelta(seconds=1))
     post.tell()
     post.office.resume(post.grant_id)
-    assert post.tell() == 1
-    assert post.events()[0]["sub_id"]["id"] == post.grant_id
+    assert post.tell() == 2  # with that it goes on
+    assert post.news()[0]["sub_id"]["id"] == post.grant_id
 
 
 def test_a_pause_that_its_end_overtakes_is_not_told_of(sqlite_post: Post) -> None:
     sqlite_post.office.pause(sqlite_post.grant_id)
     sqlite_post.arrives("B-1")
     sqlite_post.office.clock.now = sqlite_post.office.consent(sqlite_post.grant_id).valid_until
-    assert (sqlite_post.tell(), sqlite_post.double.tokens) == (0, [])
+    sqlite_post.tell()
+    assert sqlite_post.news() == []
     assert sqlite_post.duties()[0].done_at is not None
 
 
@@ -232,7 +243,7 @@ def test_what_is_gone_is_not_told_of(sqlite_post: Post) -> None:
         (silence(1), "timed_out"),
         (hanging_up(), "unreachable"),
         (Reply(503), "answered_503"),
-        (Reply(400, body=b'{"err": "invalid_key"}'), "answered_400"),
+        (Reply(400, body=b'{"err": "invalid_key"}'), "answered_400_invalid_key"),
         (Reply(302, {"Location": "http://169.254.169.254/"}), "answer_redirects_or_is_encoded"),
         (Reply(202, body=b" " * 5000), "answer_too_large"),
     ],
@@ -330,7 +341,8 @@ def test_a_long_pause_does_not_use_up_the_patience(sqlite_post: Post) -> None:
     sqlite_post.double.will(Reply(503))
     sqlite_post.tell()
     (duty,) = sqlite_post.duties()
-    assert (duty.attempts, duty.dead_at) == (1, None)
+    assert duty.fault is not None
+    assert duty.dead_at is None
 
 
 def test_it_is_given_up_in_the_end_and_an_operator_can_have_it_tried_again(sqlite_post: Post) -> None:
@@ -390,8 +402,8 @@ def test_the_event_says_that_there_is_something_and_not_what(post: Post) -> None
 def test_a_persons_wish_for_a_review_reaches_the_recipient_also_after_the_end(post: Post) -> None:
     decision = with_decision(post)
     post.office.withdraw(post.grant_id)
-    assert post.tell() == 1
-    (event,) = post.events()
+    assert post.tell() == 2  # with that it has ended
+    (event,) = (one for one in post.events() if REVIEW_REQUESTED in one["events"])
     assert event["events"] == {
         "urn:mydata:event:review-requested": {
             "grant_id": post.grant_id,
