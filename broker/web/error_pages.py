@@ -31,6 +31,8 @@ def _explain(words: Words, status: int, code: str) -> _Explanation:
     match code:
         case "request_gone":
             return _request_gone(words)
+        case "acting_over" | "not_while_acting" | "signer_refused":
+            return _not_for_them(words)
         case "wrong_role":
             return _wrong_role(words)
         case "foreign_form" | "bad_form":
@@ -39,8 +41,17 @@ def _explain(words: Words, status: int, code: str) -> _Explanation:
             return _no_holder(words)
         case "unfinished":
             return _unfinished(words)
+        case "too_many_requests":
+            return _too_many(words)
         case "linking_closed" | "already_linked":
             return _linking_closed(words)
+        case "no_korean_font" | "proof_not_ready":
+            return _no_korean_font(words) if code == "no_korean_font" else _proof_not_ready(words)
+    return _of_status(words, status)
+
+
+def _of_status(words: Words, status: int) -> _Explanation:
+    """Where the code has no words of its own."""
     if status in {404, 405}:
         return _not_found(words)
     if status == 503:  # noqa: PLR2004 - Service Unavailable
@@ -77,6 +88,18 @@ def _unfinished(words: Words) -> _Explanation:
             "Your data is safe. Nothing more is sent, and the clean-up is repeated until it is done."
         ),
         words.gettext('See "Where my data goes": your decision stands there.'),
+    )
+
+
+def _not_for_them(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("You cannot do this for somebody else"),
+        words.gettext(
+            "Your right to act for this person is over, or it does not cover this. "
+            "A child needs a guardian whom we have checked."
+        ),
+        words.gettext("The data is safe. Nothing was agreed to and nothing was changed."),
+        words.gettext("Go back to your own pages, or ask the person themselves. It was put on record."),
     )
 
 
@@ -125,6 +148,15 @@ def _busy(words: Words) -> _Explanation:
     )
 
 
+def _too_many(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("Too many attempts"),
+        words.gettext("From where you are it was tried very often in a short time, perhaps by others."),
+        words.gettext("Your data is safe. Nothing was changed."),
+        words.gettext("Wait a minute and try again."),
+    )
+
+
 def _ours(words: Words) -> _Explanation:
     return _Explanation(
         words.gettext("Something went wrong on our side"),
@@ -140,4 +172,24 @@ def _not_understood(words: Words) -> _Explanation:
         words.gettext("Something in the address or in the form is not as it should be."),
         words.gettext("Your data is safe. Nothing was changed."),
         words.gettext("Go back and try again, or start from your first page."),
+    )
+
+
+def _no_korean_font(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("No PDF can be made here"),
+        words.gettext("This machine has no font with Korean letters, and a receipt full of boxes is none."),
+        words.gettext("Your receipt is safe: the signed file can be downloaded as before."),
+        words.gettext(
+            "Whoever runs this broker installs a Korean font, on Debian the package fonts-noto-cjk."
+        ),
+    )
+
+
+def _proof_not_ready(words: Words) -> _Explanation:
+    return _Explanation(
+        words.gettext("The proof is not ready yet"),
+        words.gettext("The log signs its state every few seconds, and has not since this receipt was made."),
+        words.gettext("Your receipt is safe and complete; only the proof from the log is still to come."),
+        words.gettext("Wait a few seconds and try again."),
     )

@@ -33,6 +33,20 @@ class WrongRoleError(PageError):
     code = "wrong_role"
 
 
+class ActingOverError(PageError):
+    """Somebody wanted to go on acting for another person, and may not any more."""
+
+    status = 403
+    code = "acting_over"
+
+
+class NotWhileActingError(PageError):
+    """What nobody does for somebody else, or what their mandate does not allow."""
+
+    status = 403
+    code = "not_while_acting"
+
+
 class PageNotFoundError(PageError):
     """Unknown, foreign and not yours are one answer."""
 
@@ -59,3 +73,17 @@ class LinkingClosedError(PageError):
 
     status = 409
     code = "linking_closed"
+
+
+class NoKoreanFontError(PageError):
+    """A PDF in Korean was asked for, and no font here has Korean letters: no boxes instead."""
+
+    status = 503
+    code = "no_korean_font"
+
+
+class ProofNotReadyError(PageError):
+    """No signed checkpoint covers the entry yet: the next one does, a few seconds from now."""
+
+    status = 503
+    code = "proof_not_ready"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 from starlette.testclient import TestClient
 
 from broker.app import create_app
@@ -33,6 +33,8 @@ ARGUMENTS = [
 ]
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 MOBILE: ViewportSize = {"width": 360, "height": 740}
+BROWSER_PATIENCE = 120_000  # ms: a busy machine is no fault of a page
+expect.set_options(timeout=BROWSER_PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,7 @@ def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
     context = browser.new_context(
         viewport=request.param, locale="ko-KR", timezone_id="Asia/Seoul", reduced_motion="reduce"
     )
+    context.set_default_timeout(BROWSER_PATIENCE)
     yield context.new_page()
     context.close()
 
@@ -84,9 +87,9 @@ def _issued_by(installation: Installation, issuer: str) -> Installation:
 def _serving(server: uvicorn.Server, listener: socket.socket) -> Iterator[None]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.02)
     yield
     server.should_exit = True
-    thread.join(timeout=20)
+    thread.join(timeout=120)

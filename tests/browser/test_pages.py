@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from consent.vocabulary import ConsentState
+from tests.browser.conftest import BROWSER_PATIENCE
 from tests.web.stage import BILL, PASSWORD, POLICY, Stage
 
 pytestmark = pytest.mark.browser
@@ -38,6 +39,7 @@ def paths(stage: Stage) -> dict[str, str]:
         "consent": f"/consent/{stage.request()}",
         "detail": f"/consents/{given}",
         "receipt": f"/consents/{given}/receipt",
+        "text": f"/consents/{given}/text",
         "stop": f"/consents/{given}/stop",
         "stopped": f"/consents/{withdrawn}/stopped",
         "sources": "/sources",
@@ -85,7 +87,7 @@ def test_every_page_of_the_citizen(page: Page, lived_in: Stage) -> None:
 
 
 def test_pages_for_everybody_and_for_auditors(page: Page, lived_in: Stage) -> None:
-    for path in ("/signin", "/coverage", "/coverage?q=11100079", "/coverage?q=nowhere"):
+    for path in ("/signin", "/verify", "/coverage", "/coverage?q=11100079", "/coverage?q=nowhere"):
         assert check(page, lived_in, path) == []
     sign_in(page, lived_in, "auditor-1")
     assert check(page, lived_in, "/audit") == []
@@ -109,6 +111,7 @@ def test_an_error_page(page: Page, stage: Stage) -> None:
 
 def test_the_first_screenful_of_a_request(browser: Browser, stage: Stage) -> None:
     context = browser.new_context(viewport={"width": 360, "height": FIRST_SCREEN})
+    context.set_default_timeout(BROWSER_PATIENCE)
     page = context.new_page()
     sign_in(page, stage)
     interaction_id = stage.request()
@@ -201,6 +204,7 @@ def test_the_keyboard_reaches_tick_no_and_yes_in_order(page: Page, stage: Stage)
 @pytest.fixture
 def without_javascript(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": FIRST_SCREEN})
+    context.set_default_timeout(BROWSER_PATIENCE)
     yield context.new_page()
     context.close()
 

@@ -13,8 +13,9 @@ from broker.db import Transaction, transaction
 from broker.installation import Installation
 from broker.oauth import clients, interaction
 from broker.oauth.clients import ClientRegistration
+from broker.oauth.kept_parameters import Kept, seal_kept
 from broker.oauth.models import PushedRequest
-from broker.oauth.par import _seal_terms
+from broker.oauth.par import seal_terms
 from broker.oauth.pkce import challenge_of
 from broker.web.signin.accounts import NewAccount, create_account
 from broker.web.signin.passwords import hash_password
@@ -114,10 +115,10 @@ class Stage:
             uri_digest=random_id().encode(),
             client_id="hanbit-claims",
             redirect_uri=redirect_uri,
-            state="a state",
             scope="records.read",
             code_challenge=challenge_of("a-verifier-that-is-long-enough-to-be-one-of-RFC-7636"),
-            terms_sealed=_seal_terms(self.installation.keyring, request_id, parse([detail(*items)])),
+            terms_sealed=seal_terms(self.installation.keyring, request_id, parse([detail(*items)])),
+            kept_sealed=seal_kept(self.installation.keyring, request_id, Kept(state="a state")),
             created_at=now,
             expires_at=now + timedelta(seconds=60),
         )

@@ -64,8 +64,8 @@ def test_korean_texts_are_korean_and_polite(catalogue: Catalog) -> None:
         for text in texts:
             bare = re.sub(r"%\(\w+\)s|\.jws|jwks\.json", "", text)
             assert re.search(r"[가-힣]", bare) or "%(" in text, message
-            # A sentence ends in the polite form, everywhere in the same one.
-            for sentence in re.findall(r"[가-힣][^.?!]*[.?!]", bare):
+            # A sentence ends in the polite form, everywhere in the same one. A file's name has dots too.
+            for sentence in re.findall(r"[가-힣].*?[.?!](?!\w)", bare, re.DOTALL):
                 assert re.search(r"(요|까)[.?!]$", sentence), text
 
 

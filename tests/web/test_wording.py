@@ -2,6 +2,7 @@
 
 import pytest
 
+from broker.installation import load_purposes
 from broker.web.auditor.wording import event_for_auditors
 from broker.web.citizen import wording
 from broker.web.citizen.views import describe_item, things
@@ -14,6 +15,7 @@ from vault.record_types.catalogue import Catalogue
 
 WORDS = load_words()
 CATALOGUE = Catalogue.load()
+PURPOSE = load_purposes().get("insurance.indemnity_claim")
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -44,10 +46,15 @@ def test_every_state_has_its_place_on_the_home_page() -> None:
         ConsentState.GIVEN,
         ConsentState.PAUSED,
     ]
-    assert [state for state, group in groups.items() if group == "waiting"] == [ConsentState.REQUESTED]
+    assert [state for state, group in groups.items() if group == "waiting"] == [
+        ConsentState.REQUESTED,
+        ConsentState.PARTIALLY_SIGNED,
+    ]
     stoppable = {state for state in ConsentState if wording.can_be_stopped(state, was_given=True)}
-    assert not any(wording.can_be_stopped(state, was_given=False) for state in ConsentState)
+    signed = {state for state in ConsentState if wording.can_be_stopped(state, was_given=False)}
+    assert signed == {ConsentState.PARTIALLY_SIGNED}  # a signature can be taken back before it counts
     assert stoppable == {
+        ConsentState.PARTIALLY_SIGNED,
         ConsentState.GIVEN,
         ConsentState.PAUSED,
         ConsentState.FULFILLED,
@@ -57,7 +64,7 @@ def test_every_state_has_its_place_on_the_home_page() -> None:
 
 def test_a_document_discloses_every_field(words: Words) -> None:
     asked = terms(policy())
-    shown = describe_item(words, asked.items[0], asked, CATALOGUE.get(POLICY))
+    shown = describe_item(words, asked.items[0], asked, PURPOSE, CATALOGUE.get(POLICY))
     assert len(shown.fields) == len(CATALOGUE.get(POLICY).fields)
     assert not shown.is_required
     assert not shown.is_sensitive
@@ -66,7 +73,7 @@ def test_a_document_discloses_every_field(words: Words) -> None:
 
 def test_fields_disclose_what_they_name(words: Words) -> None:
     asked = terms(bill(fields=["totals", "care_type"]))
-    shown = describe_item(words, asked.items[0], asked, CATALOGUE.get(BILL))
+    shown = describe_item(words, asked.items[0], asked, PURPOSE, CATALOGUE.get(BILL))
     assert [field.label for field in shown.fields] == [
         words.choose(ko="합계", en="Totals"),
         words.choose(ko="진료 구분", en="Kind of care"),
@@ -78,7 +85,7 @@ def test_fields_disclose_what_they_name(words: Words) -> None:
 
 def test_without_a_filter_the_data_period_is_the_limit(words: Words) -> None:
     asked = terms(bill(filter=None))
-    shown = describe_item(words, asked.items[0], asked, CATALOGUE.get(BILL))
+    shown = describe_item(words, asked.items[0], asked, PURPOSE, CATALOGUE.get(BILL))
     assert shown.limits == (
         words.choose(
             ko="2026. 1. 1.(목)부터 2026. 11. 30.(월)까지의 자료",
@@ -91,7 +98,7 @@ def test_no_example_shows_a_code_or_python(words: Words) -> None:
     for code in CATALOGUE.codes():
         record_type = CATALOGUE.get(code)
         asked = terms(policy(record_type=code, required=True))
-        for field in describe_item(words, asked.items[0], asked, record_type).fields:
+        for field in describe_item(words, asked.items[0], asked, PURPOSE, record_type).fields:
             assert not any(sign in field.example for sign in "{}[]_'"), field
 
 
@@ -129,5 +136,5 @@ def test_values_are_short_and_readable() -> None:
 
 def test_amounts_in_examples_are_won() -> None:
     asked = terms(bill(fields=["lines", "totals"]))
-    shown = describe_item(WORDS["ko"], asked.items[0], asked, CATALOGUE.get(BILL))
+    shown = describe_item(WORDS["ko"], asked.items[0], asked, PURPOSE, CATALOGUE.get(BILL))
     assert [field.example for field in shown.fields] == ["진찰료, 9,200원 외 2건", "164,400원, 40,200원"]

@@ -1,16 +1,20 @@
-"""The auditor's list of ledger events: read-only, keyset paging, head and checkpoint beside it."""
+"""The auditor's list of ledger events: read-only, keyset paging; head, checkpoint and what is overdue."""
 
+from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
+from sqlmodel import Session
 from starlette.responses import Response
 
-from broker.deps import Installed, Read
+from broker.deps import Now, Read
 from broker.web.auditor.wording import event_for_auditors
 from broker.web.i18n import Words
+from broker.web.listing import SHOWN, Listing, overdue_listing
 from broker.web.rendering import PageOf
 from broker.web.signin.guards import require_auditor
 from consent.auditing import EventView, HeadView, events, head
+from consent.oversight import overdue_deletions
 
 router = APIRouter(prefix="/audit", dependencies=[Depends(require_auditor)])
 
@@ -21,14 +25,17 @@ Before = Annotated[int | None, Query(ge=1, le=_LARGEST_INDEX)]
 
 
 @router.get("", name="audit")
-def show_events(page: PageOf, installation: Installed, session: Read, before: Before = None) -> Response:
-    """Events, the newest first; `before` is the index that the page ends ahead of."""
-    del installation
+def show_events(page: PageOf, session: Read, now: Now, before: Before = None) -> Response:
+    """Events, the newest first; `before` is the index that the page ends ahead of.
+
+    The first page says as well which deletions recipients are late with.
+    """
     log_head = head(session)
     rows = events(session, before=before, limit=_PAGE_SIZE)
     return page.answer(
         "auditor/events.html",
         head=log_head,
+        overdue=_overdue(page.words, session, now) if before is None else None,
         events=[(event, event_for_auditors(page.words, event.type)) for event in rows],
         period=period_in_words(page.words, rows, log_head),
         older=rows[-1].index if rows and rows[-1].index > 0 else None,
@@ -48,6 +55,10 @@ def period_in_words(words: Words, rows: list[EventView], log_head: HeadView) -> 
         size=words.number(log_head.size),
         **{"from": words.moment(rows[-1].at), "to": words.moment(rows[0].at)},
     )
+
+
+def _overdue(words: Words, session: Session, now: datetime) -> Listing:
+    return overdue_listing(words, overdue_deletions(session, now, limit=SHOWN))
 
 
 def _newer(rows: list[EventView], log_head: HeadView) -> int | None:

@@ -14,6 +14,7 @@ from broker.web.citizen.views import Card, card
 from broker.web.i18n import Words
 from broker.web.rendering import PageOf
 from broker.web.signin.guards import require_citizen
+from consent.inbox import unread_count
 from consent.reading import ConsentView, PullView, consents_of
 
 router = APIRouter(dependencies=[Depends(require_citizen)])
@@ -33,15 +34,20 @@ class LatestPull:
 @router.get("", name="home")
 def show_home(page: PageOf, reader: ReaderOf) -> Response:
     """Everything on one page: waiting, active and ended consents, sources, latest pulls."""
-    consents = consents_of(reader.session, reader.keyring, reader.subject_id, reader.now)
+    consents = [
+        consent
+        for consent in consents_of(reader.session, reader.keyring, reader.subject_id, reader.now)
+        if reader.covers(consent.purpose)
+    ]
     cards = _cards(page.words, reader, consents)
     return page.answer(
         "citizen/home.html",
         waiting=[entry for entry in cards if entry.group == "waiting"],
         active=[entry for entry in cards if entry.group == "active"],
         ended=[entry for entry in cards if entry.group == "ended"],
-        links=[link for link in reader.links() if link.ended_at is None],
+        links=[link for link in reader.links() if link.ended_at is None and reader.acting is None],
         latest_pulls=latest_pulls(page.words, consents),
+        unread=0 if reader.acting else unread_count(reader.session, reader.subject_id),
     )
 
 
@@ -57,12 +63,11 @@ def latest_pulls(words: Words, consents: Sequence[ConsentView]) -> list[LatestPu
 
 def _cards(words: Words, reader: Reader, consents: Sequence[ConsentView]) -> list[Card]:
     requests = _open_requests(reader)
-    purposes = reader.installation.purposes
     return [
         card(
             words,
             consent,
-            purpose_name=purposes.get(consent.purpose).name.in_language(words.language),
+            purpose_name=reader.purpose(consent.purpose).name.in_language(words.language),
             catalogue=reader.installation.catalogue,
             request_path=_path(words, requests.get(consent.grant_id)),
         )

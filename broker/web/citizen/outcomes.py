@@ -30,7 +30,8 @@ class DecisionWords:
     """A recipient's decision in words.
 
     `is_waiting`: a person is looking, and another decision follows. `follows_another`: it came after one
-    that a person was to look at; `answered_request_of` is when the citizen had asked for that.
+    that a person was to look at; `answered_request_of` is when the citizen had asked for that. `is_loan`:
+    what is payable is lent, and the lines are rules.
     """
 
     decision_id: str
@@ -38,6 +39,7 @@ class DecisionWords:
     review_requested_at: datetime | None
     status: str
     is_waiting: bool
+    is_loan: bool
     follows_another: bool
     answered_request_of: datetime | None
     reference: str
@@ -88,6 +90,7 @@ def _decision(
         review_requested_at=decision.review_requested_at,
         status=wording.decision_in_words(words, body["status"]),
         is_waiting=body["status"] == DecisionStatus.REVIEW,
+        is_loan=body.get("kind") == "loan",
         follows_another=before is not None,
         answered_request_of=before.review_requested_at if before is not None else None,
         reference=body["reference"],

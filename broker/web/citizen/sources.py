@@ -21,6 +21,7 @@ from broker.web.errors import LinkingClosedError, PageNotFoundError
 from broker.web.rendering import Page, PageOf
 from broker.web.signin.guards import require_citizen
 from consent import collection
+from consent.cascades import unlink_source
 from consent.collection import NewLink
 from consent.errors import AlreadyLinkedError, UnknownOrganisationError
 from consent.models import Organisation
@@ -75,6 +76,7 @@ def post_link(page: PageOf, form: OwnForm, desk: DeskOf) -> Response:
         patient_no=draft.patient_no,
         record_types=tuple(sorted(draft.record_types)),
         language=page.language,
+        role=desk.installation.deployment.role,
     )
     try:
         collection.link(desk.work, desk.keyring, new, desk.now)
@@ -96,7 +98,7 @@ def show_unlink(link_id: str, page: PageOf, reader: ReaderOf) -> Response:
 @router.post("/{link_id}/unlink", name="sources.unlink.post")
 def post_unlink(link_id: str, page: PageOf, desk: DeskOf) -> Response:
     """Stop collecting from a holder; a second time changes nothing."""
-    collection.unlink(desk.work, desk.keyring, link_id, desk.subject_id, desk.now)
+    unlink_source(desk.work, desk.keyring, link_id, desk.subject_id, desk.now)
     return page.redirect("/sources")
 
 

@@ -6,17 +6,25 @@ from datetime import datetime
 from typing import Final
 
 from broker.web.citizen import wording
-from broker.web.citizen.wording import Lexicon
+from broker.web.citizen.answer_wording import ChoiceWords, answer_in_words, choices
+from broker.web.citizen.wording import lexicon_of
 from broker.web.i18n import Words
 from consent.delivery import ANSWERS_REVIEW_OF
+from consent.emergency import BASIS
 from consent.purposes import Purpose
 from consent.reading import ConsentView, Party, PullView, TimelineEvent
 from consent.terms import Item, Terms
 from consent.vocabulary import EventType, Sensitivity
 from vault.record_types.catalogue import Catalogue, RecordType
 
-# How the catalogue's schemas say that a number is an amount in whole won.
-_WON: Final = "#/$defs/won"
+_REFUSALS: Final = frozenset(
+    {
+        EventType.DELIVERY_REFUSED,
+        EventType.RECORD_TAMPERED,
+        EventType.ATTESTATION_REFUSED,
+        EventType.OBLIGATION_OVERDUE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,8 @@ class ItemWords:
     is_required: bool
     is_sensitive: bool
     sensitivity: str | None
+    answer: str | None
+    choices: tuple[ChoiceWords, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +116,10 @@ class Step:
     is_refusal: bool
 
 
-def describe_item(words: Words, item: Item, terms: Terms, record_type: RecordType) -> ItemWords:
-    """An item with every field it discloses; field codes never appear."""
+def describe_item(
+    words: Words, item: Item, terms: Terms, purpose: Purpose, record_type: RecordType
+) -> ItemWords:
+    """An item with every field it discloses, or the one answer; field codes never appear."""
     names = item.fields if item.fields is not None else tuple(record_type.fields)
     return ItemWords(
         record_type=item.record_type,
@@ -115,10 +127,12 @@ def describe_item(words: Words, item: Item, terms: Terms, record_type: RecordTyp
         description=record_type.description[words.language],
         mode=wording.mode_in_words(words, item),
         limits=tuple(_limits(words, item, terms, record_type)),
-        fields=tuple(_field(words, record_type, name) for name in names),
+        fields=() if item.mode.is_answer else tuple(_field(words, record_type, name) for name in names),
         is_required=item.required,
         is_sensitive=record_type.sensitivity == Sensitivity.HEALTH,
         sensitivity=wording.sensitivity_in_words(words, record_type.sensitivity),
+        answer=answer_in_words(words, item, purpose, record_type),
+        choices=choices(words, terms, item, purpose, record_type),
     )
 
 
@@ -140,7 +154,8 @@ def describe_terms(
         purpose_text=purpose.text.in_language(words.language),
         holders=tuple(holders),
         items=tuple(
-            describe_item(words, item, terms, catalogue.get(item.record_type)) for item in terms.items
+            describe_item(words, item, terms, purpose, catalogue.get(item.record_type))
+            for item in terms.items
         ),
         frequency=wording.frequency_in_words(words, terms.access),
         valid_until=terms.access.valid_until,
@@ -195,7 +210,7 @@ def _limits(words: Words, item: Item, terms: Terms, record_type: RecordType) -> 
 def _field(words: Words, record_type: RecordType, name: str) -> FieldWords:
     told = record_type.fields[name]
     example = record_type.example.get(name)
-    lexicon = _lexicon(words, record_type, name)
+    lexicon = lexicon_of(words, record_type, name)
     return FieldWords(
         label=told.label[words.language],
         description=told.description[words.language],
@@ -203,16 +218,14 @@ def _field(words: Words, record_type: RecordType, name: str) -> FieldWords:
     )
 
 
-def _lexicon(words: Words, record_type: RecordType, name: str) -> Lexicon:
-    labels = {
-        value: by_language[words.language]
-        for path, values in record_type.value_labels.items()
-        if path.partition(".")[0].removesuffix("[]") == name
-        for value, by_language in values.items()
-    }
-    schema = record_type.schema["properties"][name]
-    members = schema.get("items", schema).get("properties", {})
-    return Lexicon(labels, frozenset(member for member, told in members.items() if told.get("$ref") == _WON))
+def _what_happened(words: Words, event: TimelineEvent) -> str:
+    """An event as a sentence, and whether somebody else did it for the person."""
+    if event.facts.get("basis") == BASIS:
+        return words.gettext("Opened in an emergency, without asking you")
+    text = wording.event_in_words(words, event.type, answers_review=ANSWERS_REVIEW_OF in event.detail)
+    if "acting" not in event.detail:
+        return text
+    return words.gettext("%(what)s (done by the person who acts for you)", what=text)
 
 
 def _step(words: Words, event: TimelineEvent) -> Step:
@@ -220,7 +233,7 @@ def _step(words: Words, event: TimelineEvent) -> Step:
     return Step(
         index=event.index,
         at=event.at,
-        text=wording.event_in_words(words, event.type, answers_review=ANSWERS_REVIEW_OF in event.detail),
+        text=_what_happened(words, event),
         note=wording.reason_in_words(words, reason) if isinstance(reason, str) else None,
-        is_refusal=event.type in {EventType.DELIVERY_REFUSED, EventType.RECORD_TAMPERED},
+        is_refusal=event.type in _REFUSALS,
     )

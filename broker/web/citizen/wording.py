@@ -5,16 +5,23 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
+from broker.web.citizen.deleting import deletion_event_in_words, fault_in_words
+from broker.web.citizen.event_wording import of_consents, of_deliveries, of_rights, of_sources
+from broker.web.citizen.people_wording import people_event_in_words
 from broker.web.i18n import Words
 from consent.terms import Access, DateRange, Filter, Item, Retention
-from consent.vocabulary import ConsentState, DecisionStatus, EventType, Mode, Reason
+from consent.vocabulary import ConsentState, DealState, DecisionStatus, Mode, Reason, StateReason
+from vault.record_types.catalogue import RecordType
 
 _ACTIVE: Final = frozenset({ConsentState.GIVEN, ConsentState.PAUSED})
-_WAITING: Final = frozenset({ConsentState.REQUESTED})
+_WAITING: Final = frozenset({ConsentState.REQUESTED, ConsentState.PARTIALLY_SIGNED})
 _CAN_BE_STOPPED: Final = frozenset({*_ACTIVE, ConsentState.FULFILLED, ConsentState.EXPIRED})
 
 # An example stands on one line: two members of an object are enough to show what it is.
 _MEMBERS_TOLD: Final = 2
+
+# How the catalogue's schemas say that a number is an amount in whole won.
+_WON: Final = "#/$defs/won"
 
 
 def group_of(state: ConsentState) -> str:
@@ -27,22 +34,73 @@ def group_of(state: ConsentState) -> str:
 def can_be_stopped(state: ConsentState, *, was_given: bool) -> bool:
     """Whether there is something to stop, or at least something that must be deleted at once.
 
-    A request that nobody answered has expired too, and there is nothing of it to stop.
+    A request that nobody answered has expired too, and there is nothing of it to stop. A signature that
+    waits for others' can be taken back.
     """
-    return was_given and state in _CAN_BE_STOPPED
+    return state is ConsentState.PARTIALLY_SIGNED or (was_given and state in _CAN_BE_STOPPED)
 
 
 def state_in_words(words: Words, state: ConsentState) -> str:
     """A state as a short label."""
     return {
         ConsentState.REQUESTED: words.gettext("Waiting for your decision"),
+        ConsentState.PARTIALLY_SIGNED: words.gettext("You agreed; somebody else has yet to"),
         ConsentState.GIVEN: words.gettext("Agreed, in use"),
-        ConsentState.PAUSED: words.gettext("Paused by you"),
+        ConsentState.PAUSED: words.gettext("Paused"),
         ConsentState.FULFILLED: words.gettext("Sent, finished"),
         ConsentState.REFUSED: words.gettext("Declined"),
         ConsentState.EXPIRED: words.gettext("Time is over"),
         ConsentState.WITHDRAWN: words.gettext("Stopped by you"),
+        ConsentState.REVOKED: words.gettext("Ended, and not by you"),
+        ConsentState.INVALIDATED: words.gettext("No longer valid"),
     }[state]
+
+
+def deal_state_in_words(words: Words, state: DealState) -> str:
+    """The state of a deal as a short label."""
+    return {
+        DealState.OPEN: words.gettext("Not everybody has signed yet"),
+        DealState.COMPLETE: words.gettext("Everybody has signed"),
+        DealState.REFUSED: words.gettext("Off: somebody said no"),
+        DealState.EXPIRED: words.gettext("Off: time is over"),
+    }[state]
+
+
+def state_reason_in_words(words: Words, reason: str | None) -> str | None:
+    """Why a consent is paused or was ended, as a sentence; None where its state says it all."""
+    known: dict[str | None, str] = {
+        StateReason.BY_SUBJECT: words.gettext("You paused it."),
+        StateReason.RECONSENT: words.gettext(
+            "The text has changed in a way that matters. It goes on once you have read it and agreed again."
+        ),
+        StateReason.RECIPIENT_SUSPENDED: words.gettext("The recipient is suspended at the moment."),
+        StateReason.INACTIVITY: words.gettext(
+            "You have not looked in for a long time, so sending has stopped. You can let it go on."
+        ),
+        StateReason.HANDOVER: words.gettext(
+            "Your guardian agreed to this. You decide for yourself now: let it go on, or stop it."
+        ),
+        StateReason.RECIPIENT_REMOVED: words.gettext("The recipient may not receive anything any more."),
+        StateReason.SOURCE_UNLINKED: words.gettext("The source it came from is not linked any more."),
+        StateReason.PURPOSE_WITHDRAWN: words.gettext("The purpose it was given for does not exist any more."),
+        StateReason.MANDATE_ENDED: words.gettext("Whoever decided for you may not do so any more."),
+        StateReason.SECURITY: words.gettext("It was stopped to protect your data."),
+        StateReason.BY_AUTHORITY: words.gettext("An authority had it stopped."),
+        StateReason.BY_RECIPIENT: words.gettext("The recipient gave it up."),
+        StateReason.UNCLAIMED: words.gettext("The recipient never came for it."),
+        StateReason.CO_HOLDER: words.gettext("Somebody whose account it is too said no."),
+        StateReason.DEAL_REFUSED: words.gettext("Somebody else in the contract said no, so it is off."),
+        StateReason.DEAL_EXPIRED: words.gettext("Not everybody signed in time, so it is off for all."),
+        StateReason.DEAL_CANCELLED: words.gettext("Whoever began the contract called it off."),
+        StateReason.DEAL_IMPOSSIBLE: words.gettext(
+            "It could not come about for one of you any more, so it is off for all."
+        ),
+        StateReason.DEAL_TEXT_CHANGED: words.gettext(
+            "A text that somebody had signed has changed since, so it is off for all."
+        ),
+        StateReason.DEAL_ROLE: words.gettext("This role in the contract is not for you."),
+    }
+    return known.get(reason)
 
 
 def event_in_words(words: Words, event: str, *, answers_review: bool = False) -> str:
@@ -52,52 +110,23 @@ def event_in_words(words: Words, event: str, *, answers_review: bool = False) ->
     """
     if answers_review:
         return words.gettext("The recipient sent its decision after the review")
-    known: dict[str, str] = {
-        EventType.SOURCE_LINKED: words.gettext("A source was linked"),
-        EventType.SOURCE_UNLINKED: words.gettext("A source was unlinked"),
-        EventType.SOURCE_EXPIRED: words.gettext("The agreed time was over; collecting has ended"),
-        EventType.RECORDS_COLLECTED: words.gettext("Records were collected"),
-        EventType.RECORDS_REJECTED: words.gettext("Records of somebody else arrived and were not kept"),
-        EventType.COLLECTION_REFUSED: words.gettext("The organisation refused to send your records"),
-        EventType.RECORD_HELD: words.gettext("A record is kept apart until a person has looked at it"),
-        EventType.RECORD_INSPECTED: words.gettext("A member of our staff looked at a record kept apart"),
-        EventType.RECORD_ADMITTED: words.gettext("A record kept apart was found to be right, and taken"),
-        EventType.RECORD_DISMISSED: words.gettext("A record kept apart was not taken"),
-        EventType.RECORD_LAPSED: words.gettext(
-            "A record kept apart was destroyed, since nobody decided in time"
-        ),
-        EventType.SUBJECT_SEARCHED: words.gettext("A member of our staff looked you up by your number"),
-        EventType.CONSENT_REQUESTED: words.gettext("Asked for your consent"),
-        EventType.CONSENT_GIVEN: words.gettext("You agreed"),
-        EventType.CONSENT_REFUSED: words.gettext("You declined"),
-        EventType.CONSENT_PAUSED: words.gettext("You paused it"),
-        EventType.CONSENT_RESUMED: words.gettext("You let it go on"),
-        EventType.CONSENT_FULFILLED: words.gettext("Everything was sent; access has ended"),
-        EventType.CONSENT_EXPIRED: words.gettext("The time was over; access has ended"),
-        EventType.CONSENT_WITHDRAWN: words.gettext("You stopped it"),
-        EventType.DELIVERY_RELEASED: words.gettext("Data was sent"),
-        EventType.DELIVERY_REFUSED: words.gettext("A request for data was refused"),
-        EventType.DELIVERY_REPEATED: words.gettext("The same data was sent again"),
-        EventType.DELIVERY_ACKNOWLEDGED: words.gettext("The recipient confirmed that it arrived"),
-        EventType.DECISION_RECEIVED: words.gettext("The recipient sent its decision"),
-        EventType.DECISION_REVIEW_REQUESTED: words.gettext("You asked for a person to look at the decision"),
-        EventType.RECIPIENT_TOLD: words.gettext("The recipient was told that there is something new"),
-        EventType.RECIPIENT_UNREACHABLE: words.gettext("The recipient could not be told"),
-        EventType.RECORD_TAMPERED: words.gettext("A changed record was found and not sent"),
-        EventType.SHARES_DESTROYED: words.gettext("The keys for this consent were destroyed"),
-    }
-    return known.get(event, event)
+    known = (of_sources(words), of_consents(words), of_deliveries(words), of_rights(words))
+    told = next((texts[event] for texts in known if event in texts), None)
+    return told or people_event_in_words(words, event) or deletion_event_in_words(words, event)
 
 
 def reason_in_words(words: Words, reason: str) -> str:
     """Why a request for data was refused; a reason of a later program keeps its code."""
     known: dict[str, str] = {
         Reason.CONSENT_REQUESTED: words.gettext("you had not agreed yet"),
-        Reason.CONSENT_PAUSED: words.gettext("you had paused it"),
+        Reason.CONSENT_PARTIALLY_SIGNED: words.gettext("somebody else had not agreed yet"),
+        Reason.CONSENT_PAUSED: words.gettext("it was paused"),
         Reason.CONSENT_FULFILLED: words.gettext("everything had been sent already"),
         Reason.CONSENT_REFUSED: words.gettext("you had declined"),
         Reason.CONSENT_EXPIRED: words.gettext("the time was over"),
         Reason.CONSENT_WITHDRAWN: words.gettext("you had stopped it"),
+        Reason.CONSENT_REVOKED: words.gettext("somebody other than you had ended it"),
+        Reason.CONSENT_INVALIDATED: words.gettext("it was no longer valid"),
         Reason.CONSENT_SUPERSEDED: words.gettext("a newer consent had taken its place"),
         Reason.NO_CONSENT: words.gettext("there was no consent"),
         Reason.TOKEN_EXPIRED: words.gettext("the recipient's key was too old"),
@@ -111,14 +140,18 @@ def reason_in_words(words: Words, reason: str) -> str:
         Reason.REDELIVERY_DIFFERS: words.gettext("it would not have been the same data again"),
         Reason.ERASED: words.gettext("the data had been erased"),
         Reason.RECORD_UNREADABLE: words.gettext("a record failed its integrity check"),
+        Reason.ROLE_FORBIDS: words.gettext("the law does not let us send this"),
+        Reason.INSUFFICIENT_USER_AUTHENTICATION: words.gettext("you had not signed in lately enough for it"),
     }
-    return known.get(reason, reason)
+    return known.get(reason) or fault_in_words(words, reason)
 
 
 def mode_in_words(words: Words, item: Item) -> str:
     """How much of a record an item discloses."""
     if item.mode is Mode.DOCUMENT:
         return words.gettext("The whole document")
+    if item.mode.is_answer:
+        return words.gettext("Only the answer, not the record")
     return words.ngettext("Only %(count)s field", "Only %(count)s fields", len(item.fields or ()))
 
 
@@ -199,10 +232,14 @@ def decision_in_words(words: Words, status: str) -> str:
 
 
 def part_in_words(words: Words, part: str) -> str:
-    """A part of a medical bill as indemnity insurance divides it."""
+    """A part of a medical bill as indemnity insurance divides it, or what a rule on a loan looks at."""
     known = {
         "covered": words.gettext("Covered care"),
         "noncovered": words.gettext("Non-covered care"),
+        "employment": words.gettext("Employment"),
+        "income": words.gettext("Income"),
+        "overdue": words.gettext("Overdue loans"),
+        "limit": words.gettext("Loans in all"),
     }
     return known.get(part, part)
 
@@ -213,6 +250,19 @@ class Lexicon:
 
     labels: Mapping[str, str]
     won_members: frozenset[str]
+
+
+def lexicon_of(words: Words, record_type: RecordType, name: str) -> Lexicon:
+    """How the values of one top-level field are told."""
+    labels = {
+        value: by_language[words.language]
+        for path, values in record_type.value_labels.items()
+        if path.partition(".")[0].removesuffix("[]") == name
+        for value, by_language in values.items()
+    }
+    schema = record_type.schema["properties"][name]
+    members = schema.get("items", schema).get("properties", {})
+    return Lexicon(labels, frozenset(member for member, told in members.items() if told.get("$ref") == _WON))
 
 
 def value_in_words(words: Words, value: Any, lexicon: Lexicon, *, is_won: bool = False) -> str:  # noqa: ANN401 - a JSON value

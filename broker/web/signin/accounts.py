@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, delete, select
 
 from broker.db import Database, transaction
-from broker.web.signin.models import Account
+from broker.oauth.session_clients import carry_over
+from broker.web.signin.ending import end_session
+from broker.web.signin.models import Account, AccountSession
 from broker.web.signin.passwords import verify_password
-from broker.web.signin.sessions import open_session
+from broker.web.signin.sessions import digest_of, open_session
 from vault.errors import UnknownKeyError
 from vault.keys.keyring import Keyring
 from vault.schema import random_id
@@ -97,10 +99,18 @@ def username_index(keyring: Keyring, username: str) -> bytes:
     return keyring.index(_USERNAME_INDEX, unicodedata.normalize("NFC", username).strip().casefold())
 
 
-def sign_in(
-    database: Database, keyring: Keyring, credentials: Credentials, now: datetime, *, lifetime: timedelta
+def sign_in(  # noqa: PLR0913 - who signs in where, and for how long
+    database: Database,
+    keyring: Keyring,
+    credentials: Credentials,
+    now: datetime,
+    *,
+    lifetime: timedelta,
+    earlier_cookie: str | None = None,
 ) -> SignedIn | None:
     """Check name and password and open a session of `lifetime`; None says no without saying why.
+
+    `earlier_cookie` is the browser's until now: a person who signs in again is in the same session to others.
 
     The attempt is counted and committed before the password is looked at, so attempts at the same
     moment cannot slip under the limit; the hashing happens between two transactions, inside none.
@@ -115,8 +125,38 @@ def sign_in(
         account = work.session.get_one(Account, attempt.account_id)
         account.failed_attempts = 0
         account.locked_until = None
+        account.last_signed_in_at = now
         raw_cookie = open_session(work.session, account.account_id, now, lifetime=lifetime)
+        if earlier_cookie and account.subject_id is not None:
+            earlier, later = digest_of(earlier_cookie), digest_of(raw_cookie)
+            carry_over(work.session, earlier, later, account.subject_id)
         return SignedIn(raw_cookie, account.role)
+
+
+def confirm_password(database: Database, account_id: str, password: str, now: datetime) -> bool:
+    """Whether it is the password of somebody who is signed in; counted like an attempt to sign in."""
+    with transaction(database) as work:
+        index = work.session.get_one(Account, account_id).username_index
+        attempt = _take_attempt(work.session, index, now)
+    if not verify_password(password, attempt.password_hash) or attempt.account_id is None:
+        return False
+    with transaction(database) as work:
+        account = work.session.get_one(Account, account_id)
+        account.failed_attempts = 0
+        account.locked_until = None
+    return True
+
+
+def close_account(session: Session, subject_id: str, now: datetime) -> None:
+    """Take a person's account away with every session of it: nobody can sign in as them any more.
+
+    What others were given by a sign-in alone ends with it, and its clients hear that it is over.
+    """
+    own = select(Account.account_id).where(Account.subject_id == subject_id)
+    digests = select(AccountSession.session_digest).where(col(AccountSession.account_id).in_(own))
+    for digest in sorted(session.exec(digests)):
+        end_session(session, digest, now)
+    session.execute(delete(Account).where(col(Account.subject_id) == subject_id))
 
 
 def lock_time(failed_attempts: int) -> timedelta:

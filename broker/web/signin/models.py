@@ -22,11 +22,15 @@ class Account(Row, table=True):
     failed_attempts: int = 0
     locked_until: datetime | None = Field(default=None, sa_type=Instant)
     name_sealed: bytes | None = Field(default=None, sa_type=LargeBinary)
+    last_signed_in_at: datetime | None = Field(default=None, sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
 
 
 class AccountSession(Row, table=True):
-    """One signed-in browser. The key is the SHA-256 of the cookie, so a stolen row opens nothing."""
+    """One signed-in browser. The key is the SHA-256 of the cookie, so a stolen row opens nothing.
+
+    `representation_id` is set while the person acts for somebody else.
+    """
 
     __tablename__ = "account_session"
 
@@ -35,3 +39,4 @@ class AccountSession(Row, table=True):
     created_at: datetime = Field(sa_type=Instant)
     last_seen_at: datetime = Field(sa_type=Instant)
     expires_at: datetime = Field(sa_type=Instant)
+    representation_id: str | None = None

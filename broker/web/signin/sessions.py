@@ -33,7 +33,7 @@ def open_session(session: Session, account_id: str, now: datetime, *, lifetime: 
     raw_cookie = new_cookie_value()
     session.add(
         AccountSession(
-            session_digest=_digest(raw_cookie),
+            session_digest=digest_of(raw_cookie),
             account_id=account_id,
             created_at=now,
             last_seen_at=now,
@@ -56,7 +56,7 @@ def find_session(
         select(Account, AccountSession)
         .join(AccountSession, col(AccountSession.account_id) == col(Account.account_id))
         .where(
-            AccountSession.session_digest == _digest(raw_cookie),
+            AccountSession.session_digest == digest_of(raw_cookie),
             col(AccountSession.expires_at) > now,
             col(AccountSession.last_seen_at) > now - idle,
         )
@@ -76,11 +76,6 @@ def touch(session: Session, session_digest: bytes, now: datetime) -> None:
         row.last_seen_at = now
 
 
-def end_session(session: Session, raw_cookie: str | None) -> None:
-    """Sign a browser out. Unknown cookies are fine: the end is the same."""
-    if raw_cookie:
-        session.exec(delete(AccountSession).where(col(AccountSession.session_digest) == _digest(raw_cookie)))
-
-
-def _digest(raw_cookie: str) -> bytes:
+def digest_of(raw_cookie: str) -> bytes:
+    """The key of a session's row."""
     return hashlib.sha256(raw_cookie.encode()).digest()
