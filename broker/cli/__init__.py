@@ -16,10 +16,16 @@ from broker.cli import (
     duties,
     keys,
     ledger,
+    obligations,
     organisations,
+    people,
     receipts,
+    representations,
+    rights,
     running,
     sources,
+    statistics,
+    subjects,
 )
 from broker.cli.failures import ProgramGroup
 from broker.cli.opening import Invocation
@@ -45,13 +51,13 @@ def build_program() -> typer.Typer:
         rich_markup_mode=None,  # plain help: quick, and the same everywhere
     )
     program.callback()(_before)
-    for commands in (running.app, doctor.app, demo.app):
+    for commands in (running.app, doctor.app, demo.app, statistics.app):
         program.registered_commands += commands.registered_commands
     groups = {
         "config": configuration.app,
         "org": organisations.app,
         "client": clients.app,
-        "subject": accounts.subjects,
+        "subject": subjects.app,
         "staff": accounts.staff,
         "source": sources.app,
         "key": keys.app,
@@ -60,6 +66,12 @@ def build_program() -> typer.Typer:
         "receipt": receipts.app,
         "claim": claims.app,
         "duty": duties.app,
+        "right": rights.app,
+        "obligation": obligations.app,
+        "representation": representations.app,
+        "coholding": people.coholdings,
+        "shield": people.shields,
+        "emergency": people.emergencies,
     }
     for name, group in groups.items():
         program.add_typer(group, name=name)

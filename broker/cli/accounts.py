@@ -10,6 +10,8 @@ from broker.cli.opening import installation
 from broker.cli.output import Output, OutputFormat, show_members
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from broker.installation import Installation
 
 _MIN_PASSWORD = 10
@@ -44,7 +46,7 @@ def _staff() -> None:
 @subjects.command(
     "add", epilog="Example:  mydata subject add haneul --name 김하늘 --password-stdin < password.txt"
 )
-def add_subject(
+def add_subject(  # noqa: PLR0913 - its options
     context: typer.Context,
     username: _Username,
     *,
@@ -52,6 +54,12 @@ def add_subject(
         str | None, typer.Option(help="What the pages greet the person with; kept sealed.")
     ] = None,
     password_stdin: _PasswordStdin = False,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            help="Make the account for this subject, who has none yet: a child who has come of age."
+        ),
+    ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Make a citizen: a subject with keys of its own, and an account to sign in with."""
@@ -65,7 +73,9 @@ def add_subject(
         now = opened.clock()
         _refuse_taken(opened, username)
         with transaction(opened.data) as work:
-            subject_id = add(work, opened.keyring, now)
+            subject_id = (
+                _without_account(work.session, subject) if subject else add(work, opened.keyring, now)
+            )
             new = NewAccount("citizen", username, password_hash, subject_id=subject_id, name=name)
             account_id = create_account(work.session, opened.keyring, new, now)
     show_members({"subject_id": subject_id, "account_id": account_id}, output)
@@ -117,6 +127,19 @@ def add_staff(
             new = NewAccount(role, username, password_hash)
             account_id = create_account(work.session, opened.keyring, new, opened.clock())
     show_members({"account_id": account_id, "role": role}, output)
+
+
+def _without_account(session: "Session", subject_id: str) -> str:
+    from sqlmodel import select
+
+    from broker.web.signin.models import Account
+    from consent.models import Subject
+
+    if session.get(Subject, subject_id) is None:
+        raise StopError("Nobody here has this subject id")
+    if session.exec(select(Account.account_id).where(Account.subject_id == subject_id)).first() is not None:
+        raise StopError("This person has an account already")
+    return subject_id
 
 
 def _read_password(*, from_stdin: bool) -> str:

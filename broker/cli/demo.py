@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_ONLY_SERVICE = "indemnity"
+_SERVICES = ("indemnity", "lending", "lease")
 
 Directory = Annotated[
     Path | None, typer.Option("--dir", help="Where to put everything. Default: a new temporary directory.")
@@ -46,25 +46,27 @@ def demo(  # noqa: PLR0913 - these are the options
     database: DatabaseUrl = None,
     keyring: KeyringUrl = None,
     port: Port = 0,
-    service: Annotated[str, typer.Option("--service", help="Which lead project: indemnity.")] = _ONLY_SERVICE,
+    service: Annotated[
+        str, typer.Option("--service", help=f"Which lead project with --once: {', '.join(_SERVICES)}.")
+    ] = _SERVICES[0],
 ) -> None:
-    """Start a broker with invented people, a hospital's records, and an insurer that files by itself."""
-    if service != _ONLY_SERVICE:
+    """Start a broker with invented people and their records, an insurer that files by itself, and a bank."""
+    if service not in _SERVICES:
         problem = f"There is no service {service} here yet"
-        raise StopError(problem, "Use --service indemnity", code=ExitCode.WRONG_USAGE)
+        raise StopError(problem, f"Use one of {', '.join(_SERVICES)}", code=ExitCode.WRONG_USAGE)
     from broker.demo.installing import DemoRefusedError, install
     from broker.demo.processes import running
     from broker.demo.story import StoryBrokenError
 
     os.umask(0o077)  # what the demo and its processes write is for whoever started it
-    plan = _plan(directory, database, keyring, port, once=once)
+    plan = _plan(directory, database, keyring, port, only=service if once else None)
     try:
         ready = install(plan, read_clock)
         # Told to end, it ends what it has started too, as by Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with running(ready) as processes:
             if once:
-                _tell(ready, as_json=as_json)
+                _tell(ready, service, as_json=as_json)
             else:
                 end = _end_by_signal()
                 _announce(ready, as_json=as_json)
@@ -76,8 +78,9 @@ def demo(  # noqa: PLR0913 - these are the options
 
 
 def _plan(
-    directory: Path | None, database: str | None, keyring: str | None, port: int, *, once: bool
+    directory: Path | None, database: str | None, keyring: str | None, port: int, *, only: str | None
 ) -> "DemoPlan":
+    """A demo of everything, or with `only` of what the story of one service needs."""
     from broker.demo.installing import DemoPlan
     from broker.demo.processes import free_port
 
@@ -89,19 +92,24 @@ def _plan(
         port=port or free_port(),
         insurer_port=free_port(),
         client_port=free_port(),
-        hospital_port=free_port(),
-        acknowledge="when_told" if once else "at_once",
+        hospital_port=free_port() if only in {None, "indemnity"} else None,
+        bank_port=free_port() if only in {None, "lending"} else None,
+        contracts_port=free_port() if only in {None, "lease"} else None,
+        acknowledge="at_once" if only is None else "when_told",
     )
 
 
-def _tell(ready: "Demo", *, as_json: bool) -> None:
+def _tell(ready: "Demo", service: str, *, as_json: bool) -> None:
     from broker.cli.opening import open_installation
-    from broker.demo.story import tell
+    from broker.demo import story
+    from broker.demo.lease import story as lease_story
+    from broker.demo.lending import story as loan_story
     from broker.settings import load_settings
 
     installation = open_installation(load_settings(ready.config, {}))
     try:
-        told = tell(ready, installation)
+        stories = {"indemnity": story.tell, "lending": loan_story.tell, "lease": lease_story.tell}
+        told = stories[service](ready, installation)
     finally:
         installation.close()
     typer.echo(json.dumps(told, ensure_ascii=False, indent=None if as_json else 2))
@@ -120,7 +128,9 @@ The broker is running, with invented people. Ctrl-C ends it.
   2. Sign in as      {first["username"]}   password {first["password"]}   ({first["name"]})
   3. The hospital    {pages["hospital"]}   a visit makes a new bill, which the insurer claims by itself
   4. The citizen     {pages["citizen"]}   see who took what and what was decided; stop it
-  5. The auditor     {pages["auditor"]}   sign in as {announcement["auditors"][0]["username"]}, same password
+  5. The bank        {pages["bank"]}   apply for a loan: income, work and loans with yes or no
+  6. A lease         {pages["contracts"]}   the agent begins; tenant and landlord get links; all sign or none
+  7. The auditor     {pages["auditor"]}   sign in as {announcement["auditors"][0]["username"]}, same password
 
   Everybody: {", ".join(one["username"] for one in announcement["personas"])}
   Files:     {ready.plan.directory}

@@ -63,6 +63,7 @@ def _examine(invocation: Invocation) -> "Iterator[Finding]":
     yield registry.check_sources(Catalogue.load, all_sources)
     yield registry.check_pages(Pages.load)
     yield serving.check_issuer(settings.server)
+    yield serving.check_addresses(settings.server, settings.limits, settings.tls)
     yield serving.check_metadata(settings.server.issuer)
     databases = [
         finding.checked("data database", partial(require_migrated, settings.database.url, "data")),
@@ -78,11 +79,13 @@ def _examine(invocation: Invocation) -> "Iterator[Finding]":
 
 
 def _examine_files(invocation: Invocation, settings: "Settings") -> "Iterator[Finding]":
-    from broker.cli.diagnosis import files
+    from broker.cli.diagnosis import certificates, files
 
     databases = files.sqlite_files(settings)
     yield files.check_secrets(settings, invocation.configuration_file())
     yield files.check_root_file(settings.keyring.root_file, user=os.geteuid())
+    if settings.tls.key_file is not None:
+        yield certificates.check_tls_key(settings.tls.key_file)
     if databases:
         yield files.check_modes(databases.values())
     for name, file in databases.items():
@@ -131,10 +134,13 @@ def _examine_databases(opened: "Installation") -> "Iterator[Finding]":
 
 
 def _examine_contents(opened: "Installation") -> "Iterator[Finding]":
-    from broker.cli.diagnosis import log, registry, work
+    from broker.cli.diagnosis import certificates, log, registry, work
     from broker.cli.diagnosis.finding import checked
 
-    signing = checked("signing keys", lambda: registry.check_signing_keys(opened.keyring))
+    oidc_clients = opened.settings.oauth.oidc_clients
+    signing = checked(
+        "signing keys", lambda: registry.check_signing_keys(opened.keyring, oidc_clients=oidc_clients)
+    )
     yield signing
     if signing.outcome == "ok":
         yield checked("log", lambda: log.check_log(opened))
@@ -151,4 +157,9 @@ def _examine_contents(opened: "Installation") -> "Iterator[Finding]":
             ("worker", work.check_worker, _PATIENCE + interval),
         ):
             yield checked(title, partial(check, session, now, patience=patience))
+        rotation = partial(registry.check_rotation, opened.keyring, opened.settings.keys, now)
+        yield checked("key rotation", rotation)
+        yield checked("role", lambda: registry.check_role(session, opened.deployment))
         yield checked("clients", lambda: registry.check_clients(session, opened.purposes))
+        server = opened.settings.server
+        yield checked("client certificates", lambda: certificates.check_certificates(session, server))

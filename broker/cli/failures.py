@@ -78,12 +78,14 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from connectors.errors import ConnectorError
     from consent.errors import ConsentError
     from consent.ledger.errors import LedgerError
-    from migrations.run import NewerDatabaseError
+    from migrations.run import BrokenReferenceError, NewerDatabaseError
     from vault.errors import VaultError
 
-    clients = (oauth.OAuthError, oauth.ClientInvalidError, oauth.ClientExistsError, oauth.UnknownClientError)
-    packages = (VaultError, ConsentError, LedgerError, ConnectorError, ConfigurationError, NewerDatabaseError)
-    return (StopError, OperationalError, *packages, *clients)
+    unknown = (oauth.UnknownClientError, oauth.InvitationUnknownError)
+    clients = (oauth.OAuthError, oauth.ClientInvalidError, oauth.ClientExistsError, *unknown)
+    packages = (VaultError, ConsentError, LedgerError, ConnectorError, ConfigurationError)
+    migrating = (NewerDatabaseError, BrokenReferenceError)
+    return (StopError, OperationalError, *packages, *migrating, *clients)
 
 
 def _is_about_reaching(error: Exception) -> bool:
@@ -111,6 +113,7 @@ _WORDS = {
         "Check that database and keyring are of one installation, and restore both from one backup",
     ),
     "UnknownClientError": ("No client has this id", "`mydata client list` shows all of them"),
+    "InvitationUnknownError": ("No invitation has this id", "`mydata client invitations` shows all of them"),
     "ClientExistsError": ("The client id is taken; a client is never overwritten", "Choose another id"),
     "ClientInvalidError": ("The client cannot be registered like this", ""),
     "RecordInvalidError": ("The record breaks rules of its type", ""),
@@ -120,6 +123,10 @@ _WORDS = {
     ),
     "UnknownPurposeError": ("No service declares this purpose", ""),
     "NotFoundError": ("There is no such thing", ""),
+    "RoleForbidsError": (
+        "The role in which this broker is deployed does not allow this",
+        "`mydata config show` tells deployment.role; the law keeps the roles apart",
+    ),
     "NotInLogError": ("The log does not have this entry", "`mydata ledger status` tells its size"),
     "DirectoryNotEmptyError": (
         "The directory holds something already; nothing was written",
@@ -128,6 +135,10 @@ _WORDS = {
     "LogForkError": (
         "The log does not continue what was signed: it was changed or an old backup was restored",
         "Keep everything as it is, compare with the anchor file, and restore the newest backup",
+    ),
+    "BrokenReferenceError": (
+        "The database holds rows that point to nothing; it was not upgraded",
+        "Restore the backup of before it was damaged: no program of ours leaves such rows",
     ),
     "AnchorInvalidError": ("The anchor file was not signed by this log's key", "Check ledger.anchor_file"),
 }

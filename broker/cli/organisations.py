@@ -79,3 +79,41 @@ def suspend(
     with installation(context) as opened, transaction(opened.data) as work:
         stop(work.session, organisation_id)
     show_members({"organisation_id": organisation_id, "status": "suspended"}, output)
+
+
+@app.command(epilog="Example:  mydata org reinstate hanbit-insurance")
+def reinstate(
+    context: typer.Context,
+    organisation_id: Annotated[str, typer.Argument(help="Its id.")],
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """End a suspension: consents that were paused for it go on."""
+    from broker.db import transaction
+    from consent.organisations import reinstate as let_go_on
+
+    with installation(context) as opened, transaction(opened.data) as work:
+        let_go_on(work.session, organisation_id)
+    show_members({"organisation_id": organisation_id, "status": "active"}, output)
+
+
+@app.command(epilog="Example:  mydata org remove hanbit-insurance --yes")
+def remove(
+    context: typer.Context,
+    organisation_id: Annotated[str, typer.Argument(help="Its id.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: it cannot be undone.")] = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Take an organisation out for good: every consent to it is invalid, and it must delete what it has."""
+    from broker.db import transaction
+    from consent.organisations import remove as take_out
+
+    if not yes:
+        raise StopError(
+            "Removing an organisation ends every consent to it, for good",
+            "Add --yes, or use `mydata org suspend`",
+            code=ExitCode.WRONG_USAGE,
+        )
+    with installation(context) as opened, transaction(opened.data) as work:
+        take_out(work.session, organisation_id)
+    show_members({"organisation_id": organisation_id, "status": "removed"}, output)

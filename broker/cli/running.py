@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from broker.cli.failures import StopError
+from broker.cli.listening import listening
 from broker.cli.opening import Invocation, installation, open_installation, read_settings
 from broker.cli.output import Output, OutputFormat, show_members
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from broker.installation import Installation
     from broker.settings import Settings
 
 app = typer.Typer()
@@ -29,9 +32,9 @@ def serve(context: typer.Context) -> None:
     settings = read_settings(context)
     # Opened once before anything listens: whatever is wrong is said here, and not by each worker.
     opened = open_installation(settings)
+    _require_keys(opened)
     options: dict[str, Any] = {
-        "host": settings.server.host,
-        "port": settings.server.port,
+        **listening(settings),
         "log_config": None,
         "access_log": False,
         "server_header": False,
@@ -52,6 +55,17 @@ def serve(context: typer.Context) -> None:
     if (file := invocation.configuration_file()) is not None:
         os.environ["MYDATA_CONFIG"] = str(file.absolute())
     uvicorn.run("broker.cli.running:create_worker", factory=True, workers=settings.server.workers, **options)
+
+
+def _require_keys(opened: "Installation") -> None:
+    """Refuse to serve what could not be signed, as after `oauth.oidc_clients` was set."""
+    from broker.service_keys import service_keys_of
+
+    names = service_keys_of(oidc_clients=opened.settings.oauth.oidc_clients)
+    if missing := [name for name in names if not opened.keyring.service_keys(name)]:
+        opened.close()
+        problem = f"Signing keys are missing: {', '.join(missing)}; nothing was started"
+        raise StopError(problem, "Run `mydata key init`: it adds what is missing")
 
 
 def create_worker() -> "FastAPI":

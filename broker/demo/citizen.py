@@ -1,5 +1,6 @@
 """A citizen without a browser: reads the pages' forms and posts them, as the demo's headless run does."""
 
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import Final
 from urllib.parse import urljoin
@@ -28,7 +29,26 @@ class Citizen:
 
     def agree(self, authorization_url: str) -> str:
         """Follow a recipient's link, sign in, tick everything, allow; answers the text of where it leads."""
-        page = self._go(authorization_url)
+        return self._allow(self._go(authorization_url))
+
+    def agree_from(self, address: str, button: str) -> str:
+        """The same from a recipient's page, by a button of it."""
+        page = self._go(address)
+        return self._allow(self._follow(self._post(page, _form_with(page.text, button), button)))
+
+    def fill_in(self, address: str, button: str, values: Mapping[str, str]) -> tuple[str, str]:
+        """Fill in a form of a recipient and send it; the address and the text of where it leads."""
+        page = self._go(address)
+        form = _form_with(page.text, button)
+        form.values |= values
+        shown = self._follow(self._post(page, form, button))
+        return str(shown.url), shown.text
+
+    def read(self, address: str) -> str:
+        """The text of a page."""
+        return self._go(address).text
+
+    def _allow(self, page: httpx.Response) -> str:
         form = _form_with(page.text, "allow")
         answer = self._post(page, form, "allow")
         return self._follow(answer).text

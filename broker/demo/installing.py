@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,8 +10,10 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import make_url
 
-from broker.db import Database, transaction
+from broker.db import Database, Transaction, transaction
 from broker.demo.hospital.installing import install_hospital
+from broker.demo.lease.service import demo_contracts
+from broker.demo.lending.bank import demo_bank
 from broker.demo.people import (
     AUDITOR,
     HOSPITAL,
@@ -22,8 +24,11 @@ from broker.demo.people import (
     PERSONAS,
     PURPOSE,
     REGISTER,
+    Patient,
     Persona,
 )
+from broker.demo.recipients import InstalledRecipient, install_recipient
+from broker.demo.registers import link_registers, write_registers
 from broker.installation import Installation, open_installation
 from broker.jobs.importing import import_files
 from broker.oauth import clients
@@ -57,7 +62,11 @@ class DemoRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """Where the demo goes and where it listens. Without a port for it, the hospital delivers by file."""
+    """Where the demo goes and where it listens.
+
+    Without a port for it, the hospital delivers by file, and there is no bank, no contract service, nor what
+    they ask.
+    """
 
     directory: Path
     database_url: str
@@ -67,6 +76,13 @@ class DemoPlan:
     client_port: int
     acknowledge: str
     hospital_port: int | None = None
+    bank_port: int | None = None
+    contracts_port: int | None = None
+
+    @property
+    def has_registers(self) -> bool:
+        """Whether any recipient asks the public registers, the bank or the bureau."""
+        return self.bank_port is not None or self.contracts_port is not None
 
     @property
     def issuer(self) -> str:
@@ -105,6 +121,7 @@ class Demo:
     password: str = field(repr=False)
     staff_token: str = field(repr=False)
     terms: dict[str, Any] = field(repr=False)
+    recipients: tuple[InstalledRecipient, ...] = ()
 
     def announcement(self) -> dict[str, Any]:
         """What `mydata demo --json` prints once it listens."""
@@ -117,6 +134,7 @@ class Demo:
                 "auditor": f"{issuer}/ko/audit",
                 "insurer": self.plan.insurer_url,
                 **({} if self.plan.hospital_port is None else {"hospital": self.plan.hospital_url}),
+                **{one.recipient.key: one.recipient.url for one in self.recipients},
             },
             "personas": [self._persona(persona) for persona in PERSONAS],
             "operators": [{"username": OPERATOR, "password": self.password}],
@@ -129,22 +147,24 @@ class Demo:
                     "redirect_uris": [f"{self.plan.insurer_url}/callback", self.plan.client_url],
                     "scope": clients_scope(),
                     "authorization_details": [self.terms],
-                }
+                },
+                *(one.client() for one in self.recipients if one.recipient.authorization_details),
             ],
+            "deals": [deal for one in self.recipients for deal in one.deals()],
         }
 
     def _persona(self, persona: Persona) -> dict[str, str]:
         return {
             "username": persona.username,
             "password": self.password,
-            "name": persona.person.name,
+            "name": persona.name,
             "story": persona.story,
         }
 
 
 def clients_scope() -> str:
     """What the demo's client may ask for."""
-    return "records.read deliveries obligations"
+    return "openid records.read deliveries obligations grant_management_query grant_management_revoke"
 
 
 def install(plan: DemoPlan, now: Callable[[], datetime]) -> Demo:
@@ -161,6 +181,7 @@ def install(plan: DemoPlan, now: Callable[[], datetime]) -> Demo:
     installation = open_installation(settings, now)
     try:
         demo = _write_insurer(plan, config, password, now())
+        demo = replace(demo, recipients=_install_recipients(plan, now()))
         _populate(installation, demo, now)
         _bring_records(plan, installation, now)
     finally:
@@ -168,10 +189,31 @@ def install(plan: DemoPlan, now: Callable[[], datetime]) -> Demo:
     return demo
 
 
+def _install_recipients(plan: DemoPlan, now: datetime) -> tuple[InstalledRecipient, ...]:
+    """The recipients that are to run beside the insurer."""
+    wanted = []
+    if plan.bank_port is not None:
+        wanted.append(demo_bank(issuer=plan.issuer, port=plan.bank_port, now=now))
+    if plan.contracts_port is not None:
+        wanted.append(demo_contracts(issuer=plan.issuer, port=plan.contracts_port, now=now))
+    return tuple(
+        install_recipient(
+            one,
+            plan.directory,
+            issuer=plan.issuer,
+            acknowledge=plan.acknowledge,
+            client_url=plan.client_url,
+        )
+        for one in wanted
+    )
+
+
 def _bring_records(plan: DemoPlan, installation: Installation, now: Callable[[], datetime]) -> None:
     """The register delivers by file; the hospital too, unless it is a process that is asked."""
     paths = write_exports(plan.directory / "exports", today=now().date())
     files = [paths.policies]
+    if plan.has_registers:
+        files += write_registers(plan.directory / "exports", now().date())
     if plan.hospital_port is None:
         files.append(paths.hospital)
     else:
@@ -223,12 +265,19 @@ port = {plan.port}
 [keyring]
 root_file = "root.key"
 
+[deployment]
+special_manager = true
+
 [events]
 longest_wait_seconds = 5
 
 [ledger]
 anchor_file = "log.anchor"
 checkpoint_interval_seconds = 5
+
+[limits]
+# All people and clients of the demo have one address, and those who try it out fail often.
+unproven_per_minute = 3000
 
 [log]
 level = "warning"
@@ -308,24 +357,30 @@ def _populate(installation: Installation, demo: Demo, now: Callable[[], datetime
             purposes=(PURPOSE,),
             events_endpoint=f"{demo.plan.insurer_url}/events",
         )
-        clients.add(work.session, registration, is_loopback_allowed=True, now=now())
+        for client in (registration, *(one.registration for one in demo.recipients)):
+            clients.add(work.session, client, is_loopback_allowed=True, now=now())
         create_account(work.session, keyring, NewAccount("auditor", AUDITOR, password_hash), now())
         create_account(work.session, keyring, NewAccount("operator", OPERATOR, password_hash), now())
     for persona in PERSONAS:
         with transaction(installation.data) as work:
             subject_id = add_subject(work, keyring, now())
-            account = NewAccount("citizen", persona.username, password_hash, subject_id, persona.person.name)
+            account = NewAccount("citizen", persona.username, password_hash, subject_id, persona.name)
             create_account(work.session, keyring, account, now())
-            for holder_id, number, record_types in (
-                (HOSPITAL, persona.person.patient_no, ("health.medical_bill", "health.medical_bill_detail")),
-                (REGISTER, persona.person.member_no, ("insurance.indemnity_policy",)),
-            ):
-                link(
-                    work,
-                    keyring,
-                    NewLink(subject_id, holder_id, number, record_types, "ko", persona.person.name),
-                    now(),
-                )
+            if isinstance(persona, Patient):
+                _link_care(work, keyring, persona, subject_id, now)
+            if demo.plan.has_registers:
+                link_registers(work, keyring, persona, subject_id, now)
+
+
+def _link_care(
+    work: Transaction, keyring: Keyring, patient: Patient, subject_id: str, now: Callable[[], datetime]
+) -> None:
+    """Hospital and insurance register."""
+    for holder_id, number, record_types in (
+        (HOSPITAL, patient.person.patient_no, ("health.medical_bill", "health.medical_bill_detail")),
+        (REGISTER, patient.person.member_no, ("insurance.indemnity_policy",)),
+    ):
+        link(work, keyring, NewLink(subject_id, holder_id, number, record_types, "ko", patient.name), now())
 
 
 def _key_set() -> str:

@@ -1,4 +1,4 @@
-"""The demo's processes: broker, worker, insurer and hospital, each its own, started and ended together."""
+"""The demo's processes: broker, worker, recipients and hospital, each its own, started and ended together."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from broker.db import Database
 from broker.demo.installing import Demo, DemoRefusedError
 from consent.progress import never_completed
 
-_START_SECONDS: Final = 40
+_START_SECONDS: Final = 120
 _STOP_SECONDS: Final = 15
 
 
@@ -39,6 +39,7 @@ def running(demo: Demo) -> Iterator[list[subprocess.Popen[bytes]]]:
     ]
     if demo.plan.hospital_port is not None:
         commands.append([sys.executable, "-m", "broker.demo.hospital", str(demo.plan.hospital_config)])
+    commands += [[sys.executable, "-m", one.recipient.module, str(one.config)] for one in demo.recipients]
     processes: list[subprocess.Popen[bytes]] = []
     try:
         # Their log goes beside the demo's data: standard output belongs to the demo's own words.
@@ -81,6 +82,7 @@ def _wait(demo: Demo, processes: list[subprocess.Popen[bytes]]) -> None:
     """Until every server answers."""
     deadline = time.monotonic() + _START_SECONDS
     waiting = [f"{demo.plan.issuer}/readyz", demo.plan.insurer_url]
+    waiting += [one.recipient.url for one in demo.recipients]
     if demo.plan.hospital_port is not None:
         waiting.append(demo.plan.hospital_url)
     while waiting:

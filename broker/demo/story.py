@@ -16,8 +16,8 @@ from consent.ledger.export import export_log
 from consent.ledger.verify import verify_export
 from consent.receipt_signature import verify_receipt
 
-_NO_PLACE: Final = "no_place_left"
-_UNAUTHORISED: Final = 401
+NO_PLACE: Final = "no_place_left"
+UNAUTHORISED: Final = 401
 
 
 class StoryBrokenError(Exception):
@@ -29,8 +29,8 @@ class StoryBrokenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Insurer:
-    """The insurer's staff, over its own interface."""
+class Staff:
+    """A recipient's staff, over its own interface."""
 
     url: str
     staff_token: str
@@ -57,23 +57,23 @@ def tell(demo: Demo, installation: Installation) -> dict[str, Any]:
 
     Raises StoryBrokenError at the first thing that did not happen.
     """
-    insurer = Insurer(demo.plan.insurer_url, demo.staff_token)
+    insurer = Staff(demo.plan.insurer_url, demo.staff_token)
     citizen = Citizen(demo.plan.issuer, PERSONAS[0].username, demo.password)
     try:
         opened = insurer.post("/staff/cases")
         citizen.agree(opened["authorization_url"])
         path = f"/staff/cases/{opened['case_id']}"
         case = insurer.get(path)
-        _require("claim", case["state"] == "decided", case["state"], case["refusal"])
+        require("claim", case["state"] == "decided", case["state"], case["refusal"])
         again = insurer.post(f"{path}/pull?key=same")
-        _require("redelivery", again.get("payload_digest") == case["payload_digest"], again)
+        require("redelivery", again.get("payload_digest") == case["payload_digest"], again)
         second = insurer.post(f"{path}/pull?key=new")
-        _require("second pull", second == {"status": 403, "code": _NO_PLACE}, second)
+        require("second pull", second == {"status": 403, "code": NO_PLACE}, second)
         insurer.post(f"{path}/ack")
-        receipt = _receipt(demo, citizen, case["grant_id"])
+        receipt = verified_receipt(demo, citizen, case["grant_id"])
         citizen.stop(case["grant_id"])
         after = insurer.post(f"{path}/pull?key=same")
-        _require("pull after withdrawal", after == {"status": 401, "code": "consent_withdrawn"}, after)
+        require("pull after withdrawal", after == {"status": 401, "code": "consent_withdrawn"}, after)
     except UnexpectedPageError as error:
         raise StoryBrokenError("page", error) from error
     finally:
@@ -91,13 +91,13 @@ def tell(demo: Demo, installation: Installation) -> dict[str, Any]:
         "redelivery_same_payload": True,
         "second_pull_refused": second["code"],
         "withdrawn": True,
-        "pull_after_withdrawal": _UNAUTHORISED,
+        "pull_after_withdrawal": UNAUTHORISED,
         "receipt": receipt,
-        "ledger": _ledger(demo, installation),
+        "ledger": verified_ledger(demo, installation),
     }
 
 
-def _receipt(demo: Demo, citizen: Citizen, grant_id: str) -> dict[str, Any]:
+def verified_receipt(demo: Demo, citizen: Citizen, grant_id: str) -> dict[str, Any]:
     """Download the receipt and the key set, and verify it as anybody could, offline."""
     folder = demo.plan.directory / "receipt"
     folder.mkdir()
@@ -107,18 +107,18 @@ def _receipt(demo: Demo, citizen: Citizen, grant_id: str) -> dict[str, Any]:
     path.write_text(receipt + "\n", encoding="utf-8")
     (folder / "jwks.json").write_text(key_set, encoding="utf-8")
     claims = verify_receipt(receipt, orjson.loads(key_set))
-    _require("receipt", claims["grant_id"] == grant_id, "it speaks of another consent")
+    require("receipt", claims["grant_id"] == grant_id, "it speaks of another consent")
     return {"path": str(path), "verified": True}
 
 
-def _ledger(demo: Demo, installation: Installation) -> dict[str, Any]:
+def verified_ledger(demo: Demo, installation: Installation) -> dict[str, Any]:
     """Sign the head, export the log, and verify the export with the standard library's verifier."""
     checkpoint = publish(installation, installation.clock())
     directory: Path = demo.plan.directory / "log-export"
     with installation.data.read() as session:
         export_log(session, directory, vkey=log_key(installation).vkey)
     report = verify_export(directory, log_key(installation).vkey)
-    _require("ledger", report.outcome == "verified", report)
+    require("ledger", report.outcome == "verified", report)
     return {
         "size": checkpoint.size,
         "root": checkpoint.root.hex(),
@@ -127,6 +127,7 @@ def _ledger(demo: Demo, installation: Installation) -> dict[str, Any]:
     }
 
 
-def _require(step: str, has_happened: bool, *found: object) -> None:  # noqa: FBT001 - it reads as a sentence
+def require(step: str, has_happened: bool, *found: object) -> None:  # noqa: FBT001 - it reads as a sentence
+    """Raise StoryBrokenError unless it has happened."""
     if not has_happened:
         raise StoryBrokenError(step, found)

@@ -1,6 +1,7 @@
 """The command line as a person uses it: arguments in, text and exit code out."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,11 @@ Mydata = Callable[..., Ran]
 
 def run(environ: dict[str, str], *arguments: str, stdin: str = "") -> Ran:
     """Run `mydata` in this process; an error that nobody expected is raised here."""
-    result = CliRunner(env=environ).invoke(build_program(), list(arguments), input=stdin)
+    before = os.umask(0o022)
+    try:
+        result = CliRunner(env=environ).invoke(build_program(), list(arguments), input=stdin)
+    finally:
+        os.umask(before)  # the demo narrows it, and the tests that follow would make other files than alone
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Ran(result.exit_code, result.stdout, result.stderr)

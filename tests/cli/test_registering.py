@@ -9,7 +9,7 @@ import pytest
 
 from broker.installation import Installation
 from broker.web.signin.accounts import Credentials, sign_in
-from tests.cli.conftest import Mydata, Ran
+from tests.cli.conftest import Mydata, Ran, run
 from vault.jose import generate_private_jwk, public_jwk
 
 PASSWORD = "correct horse battery"
@@ -107,6 +107,99 @@ def test_a_client_is_added_shown_and_suspended(insurer: Mydata) -> None:
     assert "k1" in insurer("client", "show", "hanbit-claims").out
     assert insurer("client", "suspend", "hanbit-claims").code == 0
     assert insurer("client", "list", "-o", "json").json()[0]["status"] == "suspended"
+
+
+def metadata_file(content: object) -> tuple[str, str]:
+    file = Path("metadata.json")
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return "--metadata", str(file)
+
+
+@pytest.mark.parametrize("profile", ["fapi1", "", "FAPI2"])
+def test_a_profile_that_is_none_is_refused(insurer: Mydata, profile: str) -> None:
+    ran = add_client(insurer, key_set(), ("--purpose", "insurance.indemnity_claim", "--profile", profile))
+    assert (ran.code, "security_profile: " in ran.err) == (1, True)
+    assert insurer("client", "list", "-o", "json").json() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "not JSON"),
+        ([], "not client metadata"),
+        ({"anything": 1}, "metadata.anything: "),
+        ({"authorization_signed_response_alg": "RS256"}, "metadata.authorization_signed_response_alg: "),
+        ({"request_object_signing_alg": "none"}, "metadata.request_object_signing_alg: "),
+        ({"token_endpoint_auth_method": "tls_client_auth"}, "metadata.token_endpoint_auth_method"),
+    ],
+)
+def test_metadata_that_are_none_are_refused(insurer: Mydata, content: object, said: str) -> None:
+    options = ("--purpose", "insurance.indemnity_claim", *metadata_file(content))
+    ran = add_client(insurer, key_set(), options)
+    assert (ran.code, said in ran.err) == (1, True), ran.err
+    assert insurer("client", "list", "-o", "json").json() == []
+
+
+def test_a_client_has_the_profile_and_the_metadata_that_it_was_given(insurer: Mydata) -> None:
+    chosen = {"authorization_signed_response_alg": "ES256", "introspection_signed_response_alg": "ES256"}
+    options = ("--purpose", "insurance.indemnity_claim", "--profile", "fapi2_message_signing")
+    assert add_client(insurer, key_set(), (*options, *metadata_file(chosen))).code == 0
+    shown = insurer("client", "show", "hanbit-claims", "-o", "json").json()
+    assert (shown["security_profile"], shown["metadata"]) == ("fapi2_message_signing", chosen)
+    text = insurer("client", "show", "hanbit-claims").out
+    assert "fapi2_message_signing" in text
+    assert '"authorization_signed_response_alg": "ES256"' in text
+
+
+def test_without_a_word_about_it_a_client_is_one_of_fapi_2(insurer: Mydata) -> None:
+    assert add_client(insurer, key_set()).code == 0
+    shown = insurer("client", "show", "hanbit-claims", "-o", "json").json()
+    assert (shown["security_profile"], shown["metadata"]) == ("fapi2", {})
+
+
+def plain_client(environ: dict[str, str], *options: str) -> Ran:
+    return run(
+        environ,
+        *("client", "add", "hanbit-plain", "--organisation", "hanbit-insurance", "--name", "Sign-in"),
+        *("--profile", "oidc", "--redirect-uri", "https://plain.hanbit.example/cb", *options),
+    )
+
+
+def test_a_client_of_plain_openid_connect_is_refused_unless_it_is_served(environ: dict[str, str]) -> None:
+    assert run(environ, *ORGANISATION, "--recipient").code == 0
+    ran = plain_client(environ, "--scope", "openid")
+    assert (ran.code, "security_profile: " in ran.err) == (1, True)
+    wanting = environ | {"MYDATA__OAUTH__OIDC_CLIENTS": "true"}
+    ran = plain_client(wanting, "--scope", "openid deliveries")
+    assert (ran.code, "scope: " in ran.err) == (1, True)
+    assert run(environ, "client", "list", "-o", "json").json() == []
+
+
+def test_a_client_of_plain_openid_connect_has_a_secret_that_is_shown_once(environ: dict[str, str]) -> None:
+    wanting = environ | {"MYDATA__OAUTH__OIDC_CLIENTS": "true"}
+    assert run(wanting, *ORGANISATION, "--recipient").code == 0
+    made = plain_client(wanting, "--scope", "openid", "-o", "json").json()
+    assert made["client_secret"].startswith("mds_")
+    shown = run(wanting, "client", "show", "hanbit-plain", "-o", "json")
+    assert made["client_secret"] not in shown.out
+    assert shown.json()["metadata"] == {"token_endpoint_auth_method": "client_secret_basic"}
+    assert (shown.json()["security_profile"], shown.json()["key_ids"]) == ("oidc", [])
+
+
+def test_a_client_gets_a_new_secret(environ: dict[str, str]) -> None:
+    wanting = environ | {"MYDATA__OAUTH__OIDC_CLIENTS": "true"}
+    assert run(wanting, *ORGANISATION, "--recipient").code == 0
+    assert add_client(lambda *said, **more: run(wanting, *said, **more), key_set()).code == 0
+    for nobody, said in (("nobody-at-all", "No client has this id"), ("hanbit-claims", "has no secret")):
+        ran = run(wanting, "client", "rotate", nobody)
+        assert (ran.code, said in ran.err) == (1, True)
+    made = plain_client(wanting, "--scope", "openid", "-o", "json").json()
+    renewed = run(wanting, "client", "rotate", "hanbit-plain", "-o", "json").json()
+    assert set(renewed) == {"client_id", "client_secret"}
+    assert renewed["client_secret"].startswith("mds_")
+    assert renewed["client_secret"] != made["client_secret"]
+    shown = run(wanting, "client", "show", "hanbit-plain", "-o", "json")
+    assert renewed["client_secret"] not in shown.out
 
 
 def test_a_short_password_and_none_at_all_are_refused(mydata: Mydata) -> None:

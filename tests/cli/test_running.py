@@ -17,7 +17,7 @@ from sqlalchemy import text
 from tests.databases import Databases
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30
+PATIENCE = 120  # two workers that start on a busy machine
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def free_port() -> int:
 
 def answers(address: str) -> bool:
     try:
-        return httpx.get(address).status_code == 200
+        return httpx.get(address, timeout=PATIENCE).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -59,7 +59,7 @@ def test_serve_listens_and_ends_when_told(environ: dict[str, str], workers: str)
     settings = {"MYDATA__SERVER__PORT": str(port), "MYDATA__SERVER__WORKERS": workers}
     with process(environ | settings, "serve") as serving:
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
-        missing = httpx.get(f"http://127.0.0.1:{port}/v1/secret-path?token=mda_x")
+        missing = httpx.get(f"http://127.0.0.1:{port}/v1/secret-path?token=mda_x", timeout=PATIENCE)
         assert missing.json()["code"] == "not_found"
         assert "server" not in missing.headers
         serving.send_signal(signal.SIGTERM)

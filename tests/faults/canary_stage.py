@@ -25,14 +25,14 @@ from broker.demo.hospital.pushing import Pusher
 from broker.demo.hospital.store import Store
 from broker.demo.installing import Demo, DemoPlan
 from broker.demo.people import HOSPITAL, REGISTER
-from broker.demo.story import Insurer
+from broker.demo.story import Staff
 from broker.installation import Installation, open_installation
 from broker.settings import load_settings
 from broker.web.signin.accounts import NewAccount, create_account
 from broker.web.signin.passwords import hash_password
 from connectors.http import OutboundClient
-from connectors.services.indemnity.recipient.broker_client import BrokerClient
 from connectors.services.indemnity.recipient.configuration import load_configuration as load_insurer
+from connectors.services.relying_party.broker_client import BrokerClient
 from consent.collection import NewLink, add_subject, link
 from consent.organisations import NewOrganisation, register
 from tests.cli.conftest import Ran, run
@@ -45,7 +45,7 @@ from vault.store import Record, open_record, versions
 
 ROOT: Final = Path(__file__).parents[2]
 WATCHING: Final = Path(__file__).parent / "watching"
-PATIENCE: Final = 60
+PATIENCE: Final = 120
 CLINIC_HOLDER: Final = "hanbit-clinic"
 _ACCESS_TOKEN: Final = re.compile(rb"mda_[A-Za-z0-9_-]{43}")
 _HOSPITAL_TYPES: Final = ("health.medical_bill", "health.medical_bill_detail", "health.prescription")
@@ -89,8 +89,8 @@ class Stage:
         return self.demo.plan.issuer
 
     @property
-    def insurer(self) -> Insurer:
-        return Insurer(self.demo.plan.insurer_url, self.demo.staff_token)
+    def insurer(self) -> Staff:
+        return Staff(self.demo.plan.insurer_url, self.demo.staff_token)
 
     @property
     def access_token(self) -> str:

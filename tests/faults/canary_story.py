@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ import pytest
 
 from broker.demo.citizen import Citizen
 from broker.demo.hospital.store import Store
-from connectors.services.indemnity.recipient.broker_client import BrokerRefusedError
+from connectors.services.relying_party.broker_client import BrokerRefusedError
 from connectors.sources import hospital
 from tests.faults.canaries import (
     ADDRESS,
@@ -139,10 +140,16 @@ def claim(stage: Stage) -> dict[str, Any]:
         assert citizen.download(f"/ko/consents/{case['grant_id']}/receipt.jws")
         review = f"{stage.issuer}/v1/decisions/{case['decision_id']}/review"
         assert citizen._http.post(review, headers={"Origin": stage.issuer}).status_code == 202
+        held = files_of(stage.folders.broker / "insurer")  # what is stopped, the insurer deletes
         citizen.stop(case["grant_id"])
         cookie = citizen._http.cookies["sid"]
     assert insurer.post(f"{path}/pull?key=same")["code"] == "consent_withdrawn"
-    return case | {"access token": token, "session cookie": cookie}
+    return case | {"access token": token, "session cookie": cookie, "held": held}
+
+
+def files_of(folder: Path) -> bytes:
+    """Everything that lies in a folder, one file after the other."""
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
 
 
 def disturb(stage: Stage) -> None:

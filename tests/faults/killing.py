@@ -22,8 +22,8 @@ from broker.demo.citizen import Citizen
 from broker.demo.hospital.configuration import load_configuration
 from broker.demo.hospital.store import Document, Store
 from broker.demo.installing import CLIENT_ID, Demo, DemoPlan, install
-from broker.demo.people import PERSONAS, Persona
-from broker.demo.story import Insurer
+from broker.demo.people import PATIENTS, Patient
+from broker.demo.story import Staff
 from broker.installation import Installation, open_installation
 from broker.oauth.security_event import RECORD_AVAILABLE, TYPE, SecurityEvent, sign
 from broker.service_keys import OAUTH_KEY
@@ -121,7 +121,7 @@ class Scene:
     demo: Demo
     installation: Installation
     seed: int
-    persona: Persona
+    persona: Patient
     actors: dict[str, Actor]
     dice: Random
     round: int = 0
@@ -178,7 +178,7 @@ class Scene:
             actor.start()
         self.wait_until(self.all_ready)
         self.wait_until(self._everything_is_fetched)
-        insurer = Insurer(self.demo.plan.insurer_url, self.demo.staff_token)
+        insurer = Staff(self.demo.plan.insurer_url, self.demo.staff_token)
         opened = insurer.post("/staff/cases?access=periodic")
         citizen = Citizen(self.demo.plan.issuer, self.persona.username, self.demo.password)
         try:
@@ -351,7 +351,7 @@ def staged(folder: Path, cluster: Cluster | None, seed: int) -> Iterator[Scene]:
     )
     demo = install(plan, lambda: datetime.now(UTC))
     installation = open_installation(load_settings(demo.config, {}), lambda: datetime.now(UTC))
-    scene = Scene(demo, installation, seed, PERSONAS[0], _actors(demo, folder), Random(seed))
+    scene = Scene(demo, installation, seed, PATIENTS[0], _actors(demo, folder), Random(seed))
     try:
         yield scene
     except BaseException:

@@ -34,7 +34,7 @@ def main() -> None:
 def _pull_until(stop: Path, plan: dict[str, Any], file: TextIO, lock: Lock) -> None:
     random = Random()
     delivered: dict[str, str] = {}
-    with httpx.Client(timeout=30) as http:
+    with httpx.Client(timeout=120) as http:
         while not stop.exists():
             grant_id = random.choice(list(plan["tokens"]))
             key = delivered.get(grant_id, "") if random.random() < 0.25 else ""

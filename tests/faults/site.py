@@ -20,6 +20,7 @@ from sqlmodel import select
 from broker.db import transaction
 from broker.installation import Installation, open_installation
 from broker.jobs.publishing import log_key, publish
+from broker.oauth.confirmation import of_key
 from broker.oauth.tokens import Binding, Grant, issue_access
 from broker.service_keys import SERVICE_KEYS
 from broker.settings import load_settings
@@ -42,8 +43,8 @@ ROOT: Final = Path(__file__).parents[2]
 USERNAME: Final = "haneul"
 PASSWORD: Final = "haneul-blue-sky"
 MOST_PULLS: Final = 1000
-_START_SECONDS: Final = 60
-_STOP_SECONDS: Final = 30
+_START_SECONDS: Final = 180
+_STOP_SECONDS: Final = 120
 _TOKEN_SECONDS: Final = 3600
 _RELEASES: Final = {"delivery.released", "delivery.repeated"}
 
@@ -116,7 +117,7 @@ class Site:
             grant = Grant(
                 given.grant_id, given.version_id, self.office.subject_id, now + timedelta(days=10), terms
             )
-            binding = Binding(CLIENT, "records.read", thumbprint(self.key), grant)
+            binding = Binding(CLIENT, "records.read", of_key(thumbprint(self.key)), grant)
             with transaction(self.installation.data) as work:
                 token, _ = issue_access(work.session, binding, seconds=_TOKEN_SECONDS, now=now)
             self.tokens[given.grant_id] = token

@@ -61,5 +61,5 @@ def assert_same_again(site: Site, answered: Attempt) -> None:
         "DPoP": proof(site.key, "GET", url, access_token=token, now=datetime.now(UTC)),
         "Idempotency-Key": answered.key,
     }
-    body = httpx.get(url, headers=headers, timeout=20).json()
+    body = httpx.get(url, headers=headers, timeout=120).json()
     assert (body["delivery_id"], body["payload_digest"]) == (answered.delivery_id, answered.payload_digest)

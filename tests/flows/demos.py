@@ -107,7 +107,7 @@ def descendants(process_id: int) -> list[int]:
     return [*children, *(deeper for child in children for deeper in descendants(child))]
 
 
-def wait_until_gone(process_ids: Sequence[int], seconds: float = 20) -> list[int]:
+def wait_until_gone(process_ids: Sequence[int], seconds: float = PATIENCE) -> list[int]:
     """Those of these processes that are still there after so long."""
     deadline = time.monotonic() + seconds
     while (living := [one for one in process_ids if _is_alive(one)]) and time.monotonic() < deadline:

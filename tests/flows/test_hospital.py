@@ -305,17 +305,23 @@ class Staff:
 
     def add_visit(self, patient_no: str) -> str:
         answer = httpx.post(
-            f"{self.url}/staff/visits", json={"patient_no": patient_no}, headers=self._headers, timeout=20
+            f"{self.url}/staff/visits",
+            json={"patient_no": patient_no},
+            headers=self._headers,
+            timeout=PATIENCE,
         )
         assert answer.status_code == 201, answer.text
         return str(answer.json()["bill_no"])
 
     def refuse(self, patient_no: str, reason: str | None) -> None:
         path = f"{self.url}/staff/patients/{patient_no}/refusal"
-        assert httpx.put(path, json={"reason": reason}, headers=self._headers).status_code == 200
+        assert (
+            httpx.put(path, json={"reason": reason}, headers=self._headers, timeout=PATIENCE).status_code
+            == 200
+        )
 
     def unpushed(self) -> set[str]:
-        listed = httpx.get(f"{self.url}/staff/visits", headers=self._headers).json()
+        listed = httpx.get(f"{self.url}/staff/visits", headers=self._headers, timeout=PATIENCE).json()
         bills = [one for one in listed if one["format"] == "seoul-hospital-export"]
         return {one["number"] for one in bills if not one["is_pushed"]}
 
@@ -375,7 +381,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             return False

@@ -14,7 +14,7 @@ from broker.demo.citizen import Citizen
 from connectors.services.indemnity.claim import compute
 from tests.flows.demos import RunningDemo, started
 
-PATIENCE: Final = 40
+PATIENCE: Final = 120
 PATIENT_NO: Final = "P-0001"
 
 
@@ -66,7 +66,9 @@ def call(demo: RunningDemo, who: str, method: str, path: str, body: object = Non
     """The staff's interface of the insurer or the hospital."""
     token = orjson.loads((demo.directory / who / "config.json").read_bytes())["staff_token"]
     url = demo.announced["pages"][who] + path
-    answer = httpx.request(method, url, headers={"Authorization": f"Bearer {token}"}, json=body, timeout=20)
+    answer = httpx.request(
+        method, url, headers={"Authorization": f"Bearer {token}"}, json=body, timeout=PATIENCE
+    )
     answer.raise_for_status()
     return answer.json()
 
@@ -97,6 +99,7 @@ def test_from_the_first_pull_to_the_end_nobody_lends_a_hand(watch: Watch) -> Non
     more_visits_of_a_day_are_paid_as_the_one_visit_that_they_are(watch)
     nothing_arrives_in_a_pause_and_everything_after_it(watch)
     after_the_person_stopped_it_a_visit_stays_theirs(watch)
+    what_was_received_is_deleted_and_signed_for(watch)
 
 
 def what_there_is_already_is_claimed_at_once(watch: Watch) -> None:
@@ -140,18 +143,31 @@ def after_the_person_stopped_it_a_visit_stays_theirs(watch: Watch) -> None:
     assert watch.claims_of(bill_no) == []
 
 
+def what_was_received_is_deleted_and_signed_for(watch: Watch) -> None:
+    assert eventually(lambda: _page_with(watch, "지웠다고 서명했어요"))
+    with sqlite3.connect(watch.demo.directory / "insurer" / "insurer.db") as connection:
+        kept = connection.execute(
+            "SELECT count(*) FROM claim_case WHERE grant_id = ? AND records IS NOT NULL", (watch.grant_id,)
+        )
+        assert kept.fetchone() == (0,)
+
+
 def test_an_event_that_nobody_signed_changes_nothing(watch: Watch) -> None:
     url = watch.demo.announced["pages"]["insurer"] + "/events"
-    answer = httpx.post(url, content=b"e30.e30.e30", headers={"Content-Type": "application/secevent+jwt"})
+    answer = httpx.post(
+        url, content=b"e30.e30.e30", headers={"Content-Type": "application/secevent+jwt"}, timeout=PATIENCE
+    )
     assert (answer.status_code, answer.json()["err"]) == (400, "authentication_failed")
 
 
 def test_the_hospitals_button_is_for_its_own_page(watch: Watch) -> None:
     url = watch.demo.announced["pages"]["hospital"] + "/visits"
-    foreign = httpx.post(url, data={"patient_no": "P-0002"}, headers={"Origin": "https://elsewhere.example"})
-    unknown = httpx.post(url, data={"patient_no": "P-9999"})
+    foreign = httpx.post(
+        url, data={"patient_no": "P-0002"}, headers={"Origin": "https://elsewhere.example"}, timeout=PATIENCE
+    )
+    unknown = httpx.post(url, data={"patient_no": "P-9999"}, timeout=PATIENCE)
     assert (foreign.status_code, unknown.status_code) == (403, 404)
-    assert httpx.post(url, data={"patient_no": "P-0002"}).status_code == 303
+    assert httpx.post(url, data={"patient_no": "P-0002"}, timeout=PATIENCE).status_code == 303
 
 
 def _page_with(watch: Watch, text: str) -> str | None:

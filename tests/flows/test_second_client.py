@@ -39,7 +39,7 @@ from tests.flows.demos import RunningDemo
 BILL = "health.medical_bill"
 POLICY = "insurance.indemnity_policy"
 DETAIL = "health.medical_bill_detail"
-PATIENCE = 20
+PATIENCE = 120
 ALGORITHM = "ES256"
 OAUTH2 = "idpyoidc.client.oauth2"
 

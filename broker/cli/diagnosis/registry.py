@@ -1,22 +1,28 @@
 """What the broker knows by its files and by its tables: record types, purposes, pages, clients, keys."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 
 from babel.messages.pofile import PoFileError
 from jinja2 import TemplateError
-from sqlmodel import Session
+from sqlmodel import Session, col, func, select
 
 from broker.cli.diagnosis.finding import Finding, failed, ok, warning
 from broker.oauth.clients import ClientStatus, RegisteredClient, all_clients
-from broker.service_keys import SERVICE_KEYS
+from broker.service_keys import ROTATED_KEYS, service_keys_of
+from broker.setting_sections import KeysSection
 from broker.web.rendering import Pages
 from connectors.sources.base import Source
 from consent.errors import UnknownPurposeError
+from consent.models import SourceLink
 from consent.organisations import OrganisationStatus, organisations
 from consent.purposes import Purposes
+from consent.roles import Deployment
 from vault.keys.keyring import Keyring
+from vault.keys.service_keys import KeyState
 from vault.record_types.catalogue import Catalogue
 
+_A_DAY = timedelta(days=1)
 _REINSTALL = "Install the program again: its own files are damaged."
 
 
@@ -80,14 +86,44 @@ def check_pages(load: Callable[[], Pages]) -> Finding:
     return ok(check)
 
 
-def check_signing_keys(keyring: Keyring) -> Finding:
+def check_signing_keys(keyring: Keyring, *, oidc_clients: bool) -> Finding:
     """Every key that we sign with is there."""
     check = "signing keys"
-    missing = [name for name in SERVICE_KEYS if not keyring.service_keys(name)]
+    names = service_keys_of(oidc_clients=oidc_clients)
+    missing = [name for name in names if not keyring.service_keys(name)]
     if not missing:
         return ok(check)
     cure = "Run `mydata key init`: it adds what is missing."
     return failed(check, f"Signing keys are missing: {', '.join(missing)}.", cure)
+
+
+def check_rotation(keyring: Keyring, section: KeysSection, now: datetime) -> Finding:
+    """No signing key signs for longer than it should."""
+    check = "key rotation"
+    for name in ROTATED_KEYS:
+        for key in keyring.service_keys(name):
+            is_overdue = key.state == KeyState.NEXT and key.signs_from + _A_DAY < now
+            if key.state == KeyState.CURRENT and section.rotate_days:
+                is_overdue = key.signs_from + timedelta(days=section.rotate_days) + _A_DAY < now
+            if is_overdue:
+                detail = f"The key {name} should have been rotated by now."
+                return warning(check, detail, "Run `mydata worker`: it rotates keys.")
+    return ok(check)
+
+
+def check_role(session: Session, deployment: Deployment) -> Finding:
+    """Which role in law this is, and that nothing living was linked in another one."""
+    check = "role"
+    foreign = session.exec(
+        select(func.count())
+        .select_from(SourceLink)
+        .where(col(SourceLink.ended_at).is_(None), SourceLink.role != deployment.role)
+    ).one()
+    name = f"special {deployment.role}" if deployment.is_special else str(deployment.role)
+    if foreign == 0:
+        return ok(check, f"Deployed as {name}.")
+    detail = f"Deployed as {name}, and {foreign} links were made in another role: nothing of them is used."
+    return warning(check, detail, "Set deployment.role back, or have those people link anew.")
 
 
 def check_clients(session: Session, purposes: Purposes) -> Finding:

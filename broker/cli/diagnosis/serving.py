@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from broker.cli.diagnosis.finding import Finding, failed, ok, warning
-from broker.settings import Server
+from broker.setting_sections import LimitsSection, Server, TlsSection
 from connectors.errors import ConnectorError
 from connectors.http import Limits, OutboundClient
 
@@ -23,6 +23,18 @@ def check_issuer(server: Server) -> Finding:
     if server.profile == "production" and urlsplit(server.issuer).scheme != "https":
         cure = "Put a proxy that speaks TLS in front, and set server.issuer to its https address."
         return warning(check, "The issuer is plain http: it can be used on this machine only.", cure)
+    return ok(check)
+
+
+def check_addresses(server: Server, limits: LimitsSection, tls: TlsSection) -> Finding:
+    """Behind a proxy the rates are each caller's, and not all callers' together."""
+    check = "client addresses"
+    is_behind = urlsplit(server.issuer).scheme == "https" and tls.certificate_file is None
+    has_rates = limits.unproven_per_minute > 0 or limits.sign_in_per_minute > 0
+    if is_behind and has_rates and not server.trusted_proxies:
+        detail = "Everybody has the address of the proxy: who guesses at passwords locks all others out."
+        cure = "Name the proxy in server.trusted_proxies, and let it set X-Forwarded-For."
+        return warning(check, detail, cure)
     return ok(check)
 
 

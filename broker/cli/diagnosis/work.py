@@ -18,7 +18,7 @@ from consent.models import (
     SourceProgress,
 )
 from consent.organisations import OrganisationStatus
-from consent.outbox import PUSHED
+from consent.outbox import HOOKED, PINGED, PUSHED
 from consent.pending import PendingState
 from consent.vocabulary import ConsentState
 from vault.schema import Instant
@@ -32,7 +32,9 @@ def check_duties(session: Session, now: datetime, *, patience: timedelta) -> Fin
     """Duties are done when they are due, and none fails again and again. Events have a check of their own."""
     check = "duties"
     undone = select(Duty).where(
-        col(Duty.done_at).is_(None), col(Duty.dead_at).is_(None), col(Duty.kind).not_in(PUSHED)
+        col(Duty.done_at).is_(None),
+        col(Duty.dead_at).is_(None),
+        col(Duty.kind).not_in(PUSHED | HOOKED | PINGED),
     )
     late = session.exec(
         undone.where(col(Duty.due_at) < now - patience).order_by(col(Duty.due_at)).limit(1)
@@ -169,7 +171,7 @@ def _count(session: Session, *, late: datetime) -> int:
         .where(
             col(Duty.done_at).is_(None),
             col(Duty.dead_at).is_(None),
-            col(Duty.kind).not_in(PUSHED),
+            col(Duty.kind).not_in(PUSHED | HOOKED | PINGED),
             col(Duty.due_at) < late,
         )
     ).one()

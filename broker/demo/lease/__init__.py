@@ -1,0 +1,1 @@
+"""The demo's contract service, and the story of a lease."""

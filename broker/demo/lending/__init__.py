@@ -1,0 +1,1 @@
+"""The demo's bank, and the story of a loan."""
