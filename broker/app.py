@@ -2,22 +2,42 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Final
 
 from anyio import to_thread
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 
-from broker.api import catalogue, decisions, deliveries, holders, log
+from broker.api import (
+    catalogue,
+    deals,
+    decisions,
+    deliveries,
+    emergencies,
+    holders,
+    log,
+    obligations,
+    statistics,
+    userinfo,
+)
+from broker.client_address import TrustedProxies
+from broker.client_certificate import takes_certificates
 from broker.errors import install_error_handlers
 from broker.health import router as health_router
 from broker.installation import Installation
-from broker.lane.openapi import describe_lane
+from broker.interaction_id import InteractionIds
 from broker.lane.routes import lane_routes, open_lane
 from broker.logs import TraceMiddleware
+from broker.oauth import grant_routes, logout_routes, registration_routes
+from broker.oauth.challenges import Challenges
+from broker.oauth.dpop_nonce import DpopNonces
 from broker.oauth.routes import create_router as oauth_router
-from broker.request_limits import RequestLimits
+from broker.openapi import describe
+from broker.request_limits import RateLimits, RequestLimits
+from broker.signals.routes import router as signals_router
 from broker.web.error_pages import render_error_page
-from broker.web.routes import install_pages
+from broker.web.routes import install_pages, web_router
 from broker.web.security_headers import SecurityHeaders
 
 TITLE: Final = "MyData consent broker"
@@ -34,25 +54,51 @@ def create_app(installation: Installation) -> FastAPI:
         lifespan=_life,
     )
     app.state.installation = installation
-    app.router.routes.extend(lane_routes())
-    for router in (
+    app.router.routes.extend(_routes())
+    install_pages(app)
+    install_error_handlers(app, render_error_page)
+    describe(app)
+    settings = installation.settings
+    if settings.oauth.dpop_nonce:
+        app.add_middleware(DpopNonces, installation=installation)
+    if takes_certificates(settings.server):
+        app.add_middleware(Challenges)
+    proxies = TrustedProxies(settings.server.trusted_proxies)
+    app.add_middleware(RateLimits, limits=settings.limits, proxies=proxies, clock=installation.clock)
+    app.add_middleware(RequestLimits, limits=settings.limits)
+    app.add_middleware(SecurityHeaders, is_https=settings.server.issuer.startswith("https://"))
+    app.add_middleware(InteractionIds)
+    app.add_middleware(TraceMiddleware)
+    return app
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Every address. They hold nothing of an installation: a process builds them once for all its apps."""
+    router = APIRouter()
+    router.routes.extend(lane_routes())
+    for part in (
         health_router,
         oauth_router(),
+        grant_routes.router,
+        logout_routes.router,
+        registration_routes.router,
         deliveries.router,
+        obligations.router,
         decisions.router,
+        deals.router,
+        emergencies.router,
         holders.router,
+        signals_router,
         catalogue.router,
         log.router,
         log.audit_router,
+        statistics.router,
+        userinfo.router,
+        web_router(),
     ):
-        app.include_router(router)
-    install_pages(app)
-    install_error_handlers(app, render_error_page)
-    describe_lane(app)
-    app.add_middleware(RequestLimits, body_bytes=installation.settings.limits.body_bytes)
-    app.add_middleware(SecurityHeaders, is_https=installation.settings.server.issuer.startswith("https://"))
-    app.add_middleware(TraceMiddleware)
-    return app
+        router.include_router(part)
+    return tuple(router.routes)
 
 
 @asynccontextmanager

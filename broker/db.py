@@ -9,7 +9,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -84,6 +84,7 @@ class Transaction:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.acting: Mapping[str, str] | None = None
         self._entries: list[Entry] = []
         self._after_commit: list[Callable[[], None]] = []
 

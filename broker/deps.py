@@ -7,29 +7,30 @@ what did not happen.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 from sqlmodel import Session
+from starlette.exceptions import HTTPException
 
 from broker.db import Transaction, transaction
 from broker.installation import Installation
 
 FORM_MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
-_MAX_FORM_FIELDS: Final = 200
 
 
 class BadFormError(Exception):
     """A body that is no urlencoded form in UTF-8."""
 
 
-class BodyTooLargeError(Exception):
-    """A body over the limit, in bytes."""
+class BodyTooLargeError(HTTPException):
+    """A body over the limit, in bytes. An HTTPException, so that the framework does not hide it."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        super().__init__(f"over {limit} bytes")
+        super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"over {limit} bytes")
 
 
 def get_installation(request: Request) -> Installation:
@@ -96,7 +97,7 @@ async def read_form(request: Request, installation: Installed) -> FormData:
             keep_blank_values=True,
             strict_parsing=bool(raw),
             errors="strict",
-            max_num_fields=_MAX_FORM_FIELDS,
+            max_num_fields=installation.settings.limits.parameters,
         )
     except ValueError as error:
         raise BadFormError from error

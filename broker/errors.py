@@ -6,7 +6,7 @@ endpoints answer in OAuth's own form (broker/oauth).
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
@@ -22,16 +22,22 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from broker.api.errors import (
     ApiTokenError,
     AuditorNeededError,
+    BearerTokenError,
     CitizenNeededError,
     HolderDeliveryError,
+    MediaTypeError,
     ScopeMissingError,
 )
 from broker.db import LockTimeoutError, UnfinishedError
 from broker.deps import BadFormError, BodyTooLargeError
 from broker.lane.pulls import OverloadedError
+from broker.lane.shaping import CannotOpenError
 from broker.logs import TRACE_HEADER
 from broker.oauth import errors as oauth
+from broker.rate_limits import TooManyRequestsError
 from broker.settings import ConfigurationError
+from broker.signals import errors as signals
+from broker.strict_json import JsonFaultError
 from broker.web.errors import PageError, SignInRequiredError
 from connectors.errors import ConnectorError
 from connectors.services.indemnity.claim_input import MissingDataError
@@ -40,7 +46,7 @@ from connectors.sources.mapping import RefusedValueError
 from consent import errors as consent
 from consent.ledger import errors as ledger
 from consent.ledger import verify
-from migrations.run import NewerDatabaseError
+from migrations.run import BrokenReferenceError, NewerDatabaseError
 from vault import errors as vault
 
 RenderPage = Callable[[Request, int, str, str], Response]
@@ -49,9 +55,20 @@ Finding = tuple[str, str]  # (path, rule), never a value
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _SIGN_IN: Final = MappingProxyType({"WWW-Authenticate": 'Cookie realm="auditor"'})  # no standard names this
 _CITIZEN_SIGN_IN: Final = MappingProxyType({"WWW-Authenticate": 'Cookie realm="citizen"'})
+# RFC 6750 section 3.1
+_SCOPE_NEEDED: Final = MappingProxyType({"WWW-Authenticate": 'DPoP error="insufficient_scope"'})
+_BEARER: Final = MappingProxyType({"WWW-Authenticate": 'Bearer error="invalid_token"'})
+_BASIC: Final = MappingProxyType({"WWW-Authenticate": oauth.BASIC_CHALLENGE})
 _RETRY_AFTER: Final = MappingProxyType({"Retry-After": "1"})
-_ALGORITHMS: Final = "ES256 PS256 EdDSA"
+_ALGORITHMS: Final = "ES256 PS256 EdDSA Ed25519"
 _SERVER_ERROR: Final = 500
+_PAGES: Final = frozenset({"ko", "en", "authorize", "end_session"})
+OAUTH_PATHS: Final = frozenset({"/bc-authorize", "/introspect", "/par", "/register", "/revoke", "/token"})
+_OAUTH_WORDS: Final = frozenset(oauth.OAuthCode) | {"invalid_token"}
+# RFC 6749 section 4.1.2.1 names them; nothing closer is registered for a rate.
+_OAUTH_CODES: Final = MappingProxyType(
+    {429: "temporarily_unavailable", 500: "server_error", 503: "temporarily_unavailable"}
+)
 _log: Final = logging.getLogger(__name__)
 
 
@@ -94,6 +111,7 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         ),
         vault.RecordInvalidError: Answer(422, "record_invalid", "The record breaks rules of its type."),
         vault.UntrustedTokenError: _unproven("invalid_token", "The token is not acceptable."),
+        vault.UntrustedCertificateError: _unproven("invalid_token", "The certificate is not acceptable."),
         vault.SourceKeyTakenError: Answer(
             409, "source_key_taken", "The key names another person's record already."
         ),
@@ -123,6 +141,16 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         ),
         consent.NotFoundError: Answer(404, "not_found", "There is nothing here for you."),
         consent.WrongStateError: Answer(409, "wrong_state", "The consent's state does not allow this."),
+        consent.DealInvalidError: Answer(422, "deal_invalid", "A deal cannot be opened like this."),
+        consent.InvitationInvalidError: Answer(
+            409, "invitation_invalid", "The invitation to the deal does not open this."
+        ),
+        consent.ReconsentNeededError: Answer(
+            409, "reconsent_needed", "The text was revised. It goes on once it was read and signed again."
+        ),
+        consent.NothingToChangeError: Answer(
+            409, "nothing_to_change", "The change would change nothing, or add what may not be added."
+        ),
         consent.NoticeChangedError: Answer(
             409, "notice_changed", "The text has changed since it was shown. Read it again."
         ),
@@ -131,6 +159,21 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         ),
         consent.RequiredItemMissingError: Answer(
             422, "required_item_missing", "A required item was left off."
+        ),
+        consent.RightInvalidError: Answer(
+            422, "right_invalid", "The request cannot be filed or answered like this."
+        ),
+        consent.RoleForbidsError: Answer(
+            403, "role_forbids", "The role in which this broker is deployed does not allow this."
+        ),
+        consent.TooManyContactsError: Answer(
+            429, "too_many_contacts", "Too many addresses were named today. Try again tomorrow."
+        ),
+        consent.SignerRefusedError: Answer(
+            403, "signer_refused", "Whoever decides may not decide for this person."
+        ),
+        consent.CoHolderNeededError: Answer(
+            409, "co_holder_needed", "Others hold this account too: ask for a new consent, which asks them."
         ),
         consent.ReceiptInvalidError: Answer(422, "receipt_invalid", "The receipt does not verify."),
         # consent/ledger
@@ -153,8 +196,22 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         RefusedValueError: _INTERNAL,
         # broker
         ApiTokenError: _unproven("invalid_token", "There is no token, or it opens nothing for you."),
-        ScopeMissingError: Answer(403, "insufficient_scope", "The token does not bear this call's scope."),
+        BearerTokenError: Answer(401, "invalid_token", "The token opens nothing for you.", _BEARER),
+        ScopeMissingError: Answer(
+            403, "insufficient_scope", "The token does not bear this call's scope.", _SCOPE_NEEDED
+        ),
+        signals.StreamInvalidError: Answer(400, "stream_invalid", "The request breaks a rule of streams."),
+        signals.StreamUnknownError: Answer(404, "unknown_stream", "You have no event stream of this id."),
+        signals.StreamExistsError: Answer(409, "stream_exists", "You have your one event stream already."),
+        signals.TooManySignalsError: Answer(
+            429, "too_many_signals", "Too much waits for your event stream, or is kept for it.", _RETRY_AFTER
+        ),
         HolderDeliveryError: Answer(422, "delivery_invalid", "The delivery is not one that can be read."),
+        MediaTypeError: Answer(415, "unsupported_media_type", "The body must be application/json, in UTF-8."),
+        JsonFaultError: Answer(400, "invalid_request", "The body is not JSON as this broker reads it."),
+        TooManyRequestsError: Answer(
+            429, "too_many_requests", "Too many requests. Try again later.", _RETRY_AFTER
+        ),
         AuditorNeededError: Answer(
             401, "auditor_needed", "This is for auditors who are signed in.", _SIGN_IN
         ),
@@ -167,16 +224,26 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = MappingProxyType(
         BodyTooLargeError: Answer(413, "body_too_large", "The body is larger than this broker takes."),
         ConfigurationError: _INTERNAL,
         OverloadedError: _BUSY,
+        CannotOpenError: _INTERNAL,  # the lane answers it by its reason
         PageError: Answer(PageError.status, PageError.code),  # each page error has its own, see `answer_to`
         NewerDatabaseError: _INTERNAL,
+        BrokenReferenceError: _INTERNAL,
         oauth.OAuthError: Answer(400, "invalid_request"),
+        oauth.BasicRefusedError: Answer(401, "invalid_client", "The client is not proven.", _BASIC),
+        oauth.NonceNeededError: _unproven("use_dpop_nonce", "The proof must bear the nonce of DPoP-Nonce."),
         oauth.InvalidProofError: _unproven("invalid_dpop_proof", "The DPoP proof is not acceptable."),
+        oauth.CertificateNeededError: _unproven("invalid_token", "The token comes without its certificate."),
         oauth.AuthorizationPageError: Answer(
             400, "invalid_request", "The request cannot go back to who sent it."
         ),
         oauth.InteractionGoneError: Answer(410, "request_gone", "The request is over, or it is not yours."),
         oauth.ClientInvalidError: Answer(422, "client_invalid", "The client cannot be registered like this."),
         oauth.ClientExistsError: Answer(409, "client_exists", "The client id is taken."),
+        oauth.RegistrationTokenError: Answer(401, "invalid_token", "The token does not open this.", _BEARER),
+        oauth.RegistrationTokenMissingError: Answer(
+            401, "invalid_token", "There is no token.", {"WWW-Authenticate": "Bearer"}
+        ),
+        oauth.InvitationUnknownError: Answer(404, "unknown_invitation", "No invitation has this id."),
         oauth.UnknownClientError: Answer(404, "unknown_client", "No client has this id."),
         # databases: a lock that came too late, a connection that is not there, a pool that is empty
         OperationalError: _BUSY,
@@ -204,8 +271,11 @@ def answer_to(error: Exception) -> Answer:
     if isinstance(error, PageError):
         return Answer(error.status, error.code)
     row = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), _INTERNAL)
+    if isinstance(error, TooManyRequestsError):
+        return replace(row, headers={"Retry-After": str(error.seconds)})
     if isinstance(error, oauth.OAuthError | oauth.AuthorizationPageError):
-        return Answer(row.status, str(error.code), row.detail, row.headers)
+        detail = error.description if isinstance(error, oauth.RegistrationRefusedError) else row.detail
+        return Answer(row.status, str(error.code), detail, row.headers)
     return row
 
 
@@ -223,6 +293,15 @@ def problem(answer: Answer, *, trace_id: str, errors: Sequence[Finding] = ()) ->
         body["detail"] = answer.detail
     headers = {**answer.headers, TRACE_HEADER: trace_id}
     return JSONResponse(body, status_code=answer.status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
+
+
+def oauth_refusal(answer: Answer) -> JSONResponse:
+    """An answer in OAuth's own form (RFC 6749 section 5.2)."""
+    by_status = _OAUTH_CODES.get(answer.status, oauth.OAuthCode.INVALID_REQUEST)
+    code = answer.code if answer.code in _OAUTH_WORDS else by_status
+    body = {"error": code} if answer.detail is None else {"error": code, "error_description": answer.detail}
+    headers = {"Cache-Control": "no-store", **answer.headers}
+    return JSONResponse(body, status_code=answer.status, headers=headers)
 
 
 def install_error_handlers(app: FastAPI, render_page: RenderPage | None = None) -> None:
@@ -274,7 +353,9 @@ class _Handlers:
 
     def _answer(self, request: Request, answer: Answer, findings: Sequence[Finding]) -> Response:
         trace_id = trace_id_of(request)
-        if self._render_page is None or not _is_page(request.url.path):
+        if is_oauth(request.url.path):
+            return oauth_refusal(answer)
+        if self._render_page is None or not is_page(request.url.path):
             return problem(answer, trace_id=trace_id, errors=findings)
         page = self._render_page(request, answer.status, answer.code, trace_id)
         page.headers.update({**answer.headers, TRACE_HEADER: trace_id})
@@ -286,8 +367,14 @@ def trace_id_of(request: Request) -> str:
     return str(request.scope.get("trace_id", "-"))
 
 
-def _is_page(path: str) -> bool:
-    return path.split("/", 2)[1] in {"ko", "en", "authorize"}
+def is_page(path: str) -> bool:
+    """Whether people see what this path answers."""
+    return path.split("/", 2)[1] in _PAGES
+
+
+def is_oauth(path: str) -> bool:
+    """Whether a path is an endpoint of the authorization server whose refusals are `{"error", …}`."""
+    return path in OAUTH_PATHS or path.startswith("/register/")
 
 
 def _note(request: Request, error: Exception, answer: Answer) -> None:
@@ -296,8 +383,11 @@ def _note(request: Request, error: Exception, answer: Answer) -> None:
 
 
 def _findings(error: Exception) -> list[Finding]:
-    if isinstance(error, consent.InvalidTermsError | oauth.ClientInvalidError):
+    of_consent = consent.InvalidTermsError | consent.RightInvalidError | consent.DealInvalidError
+    if isinstance(error, of_consent | oauth.ClientInvalidError | signals.StreamInvalidError):
         return [(path, rule) for path, rule in error.faults]
+    if isinstance(error, JsonFaultError):
+        return [("body", error.rule)]
     if isinstance(error, vault.RecordInvalidError | HolderDeliveryError):
         return [(fault.path, fault.rule) for fault in error.faults]
     if isinstance(error, consent.RequiredItemMissingError):

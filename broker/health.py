@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 
 from broker.deps import Installed
 from broker.installation import Installation
-from broker.service_keys import OAUTH_KEY
+from broker.service_keys import OAUTH_KEY, OPENID_KEY
 from consent.auditing import head
 from migrations.run import current
 from migrations.run import head as newest
@@ -54,8 +54,9 @@ def _schema(database_url: str, *, is_keyring: bool) -> str:
 
 
 def _signing_key(installation: Installation) -> str:
+    names = [OAUTH_KEY, *([OPENID_KEY] if installation.settings.oauth.oidc_clients else [])]
     try:
-        return _OK if installation.keyring.service_keys(OAUTH_KEY) else "missing"
+        return _OK if all(installation.keyring.service_keys(name) for name in names) else "missing"
     except SQLAlchemyError:
         return "unreachable"
     except VaultError:

@@ -1,12 +1,16 @@
 """What single settings must look like. Raised texts name the rule and never the value."""
 
 import ipaddress
+import re
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationInfo
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+UNIX_SOCKET: Final = "unix"
 
 
 def is_loopback(host: str) -> bool:
@@ -76,5 +80,45 @@ def check_present(value: SecretStr) -> SecretStr:
     """A secret that is not the empty string."""
     if not value.get_secret_value():
         message = "is empty"
+        raise ValueError(message)
+    return value
+
+
+def check_proxies(value: object) -> tuple[str, ...]:
+    """Addresses and networks of reverse proxies, or "unix"; as a list, or in one text with commas."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        message = "must be a list of addresses and networks, or unix"
+        raise ValueError(message)
+    stripped = tuple(name.strip() for name in names if name.strip())
+    for name in stripped:
+        if name == UNIX_SOCKET:
+            continue
+        try:
+            ipaddress.ip_network(name)
+        except ValueError:
+            message = "must be addresses like 10.0.0.7, networks like 10.0.0.0/8, or unix"
+            raise ValueError(message) from None
+    return stripped
+
+
+def check_header(value: str) -> str:
+    """The name of a header that a proxy sets (RFC 9110 section 5.1), or nothing."""
+    # Underscores: many servers take `Client_Cert` for `Client-Cert`, so a stranger could send it.
+    if value and not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)+", value):
+        message = "must be the name of a header of two words or more, like Client-Cert"
+        raise ValueError(message)
+    return value
+
+
+def check_optional_issuer(value: str) -> str:
+    """As an issuer, or nothing."""
+    return check_issuer(value) if value else value
+
+
+def check_sender(value: str) -> str:
+    """A mail address without a name, or nothing."""
+    if value and not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", value):
+        message = "must be a mail address, without a name"
         raise ValueError(message)
     return value

@@ -11,28 +11,39 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-)
+from pydantic import PrivateAttr, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from sqlalchemy.engine import URL, make_url
 
-from broker.setting_rules import (
-    beside_configuration,
-    check_database_url,
-    check_issuer,
-    check_origin,
-    check_present,
-    is_loopback,
+from broker.setting_rules import is_loopback
+from broker.setting_sections import (
+    CollectionSection,
+    DatabaseSection,
+    DealsSection,
+    DeliverySection,
+    DeploymentSection,
+    EventsSection,
+    InactivitySection,
+    KeyringSection,
+    KeysSection,
+    LedgerSection,
+    LimitsSection,
+    LogSection,
+    MailSection,
+    NotificationsSection,
+    OAuthSection,
+    ObligationsSection,
+    PeopleSection,
+    RightsSection,
+    SecretsSection,
+    Section,
+    Server,
+    SessionSection,
+    StatisticsSection,
+    TlsSection,
 )
 
 ENVIRONMENT_PREFIX: Final = "MYDATA__"
@@ -59,118 +70,29 @@ class ConfigurationError(Exception):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
-_DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
-_File = Annotated[Path, AfterValidator(beside_configuration)]
-_Seconds = Annotated[int, Field(gt=0)]
-
-
-class _Section(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
-    )
-
-
-class Server(_Section):
-    """`[server]`: where the broker listens, and the name it has for the world."""
-
-    issuer: Annotated[str, AfterValidator(check_issuer)]
-    profile: Literal["production", "demo"] = "production"
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
-    threads: Annotated[int, Field(ge=1, le=1000)] = 16
-
-
-class DatabaseSection(_Section):
-    """`[database]`: the data database. `pool_size` is `server.threads` unless given."""
-
-    url: Annotated[_DatabaseUrl, Field(repr=False)] = "sqlite:///mydata.db"
-    pool_size: Annotated[int, Field(ge=1, le=1000)] = 16
-
-
-class KeyringSection(_Section):
-    """`[keyring]`: the keyring's own database, and what opens it."""
-
-    passphrase: Annotated[SecretStr, AfterValidator(check_present)]
-    url: Annotated[_DatabaseUrl, Field(repr=False)] = "sqlite:///keyring.db"
-    provider: Literal["local"] = "local"
-    root_file: _File = Path("root.key")
-
-
-class LedgerSection(_Section):
-    """`[ledger]`: the consent log. `origin` is the issuer's host followed by `/log` unless given."""
-
-    origin: Annotated[str, AfterValidator(check_origin)] = ""
-    anchor_file: _File | None = None
-    checkpoint_interval_seconds: _Seconds = 60
-
-
-class OAuthSection(_Section):
-    """`[oauth]`: lifetimes of what the authorization server hands out."""
-
-    request_uri_seconds: Annotated[int, Field(ge=5, le=600)] = 60
-    code_seconds: Annotated[int, Field(ge=5, le=60)] = 60  # FAPI 2.0 section 5.3.2.1: at most 60
-    access_token_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
-    interaction_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
-
-
-class SessionSection(_Section):
-    """`[session]`: how long a person stays signed in."""
-
-    idle_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
-    absolute_hours: Annotated[int, Field(ge=1, le=168)] = 12
-
-
-class DeliverySection(_Section):
-    """`[delivery]`: how long the same key answers the same payload again."""
-
-    redelivery_hours: Annotated[int, Field(ge=1, le=168)] = 24
-
-
-class CollectionSection(_Section):
-    """`[collection]`: how long a record waits for a decision whose it is."""
-
-    pending_days: Annotated[int, Field(ge=1, le=30)] = 7
-
-
-class EventsSection(_Section):
-    """`[events]`: how long an event for a recipient that does not take it is tried again."""
-
-    give_up_days: Annotated[int, Field(ge=1, le=90)] = 14
-    longest_wait_seconds: Annotated[int, Field(ge=1, le=86400)] = 3600
-
-
-class LimitsSection(_Section):
-    """`[limits]`: what the broker takes at most."""
-
-    body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1 << 20
-
-
-class LogSection(_Section):
-    """`[log]`: the program's own log. It holds ids only; the consent log is another thing."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "text"] = "json"
-
-
-class SecretsSection(_Section):
-    """`[secrets]`: the directory with secret files."""
-
-    directory: _File | None = None
-
-
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be set, validated and frozen."""
 
     server: Server
+    tls: TlsSection
     database: DatabaseSection
     keyring: KeyringSection
+    keys: KeysSection
     ledger: LedgerSection
     oauth: OAuthSection
     session: SessionSection
     delivery: DeliverySection
     collection: CollectionSection
+    deals: DealsSection
     events: EventsSection
+    obligations: ObligationsSection
+    rights: RightsSection
+    people: PeopleSection
+    inactivity: InactivitySection
+    statistics: StatisticsSection
+    deployment: DeploymentSection
+    notifications: NotificationsSection
+    mail: MailSection
     limits: LimitsSection
     log: LogSection
     secrets: SecretsSection
@@ -185,7 +107,7 @@ class Settings(_Section):
         """Every `section.key` with its value, secrets and passwords masked: fit for a terminal."""
         shown: dict[str, str | int | None] = {}
         for section_name in type(self).model_fields:
-            section: _Section = getattr(self, section_name)
+            section: Section = getattr(self, section_name)
             for name in type(section).model_fields:
                 shown[f"{section_name}.{name}"] = _shown(name, getattr(section, name))
         return shown
@@ -283,11 +205,11 @@ def _from_secret_files(directory: Path, gathering: _Gathering) -> Iterator[tuple
         yield file.name, f"secret file {file.name}", text
 
 
-def _sections() -> dict[str, type[_Section]]:
+def _sections() -> dict[str, type[Section]]:
     return {
         name: field.annotation
         for name, field in Settings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     }
 
 
@@ -338,6 +260,15 @@ def _contradictions(sections: Mapping[str, Any]) -> Iterator[Fault]:
     if server and server.profile == "demo" and not is_loopback(urlsplit(server.issuer).hostname or ""):
         remedy = "Set server.profile to production; the demo has passwords that everybody knows"
         yield Fault("server.profile", "demo is for this machine only", remedy)
+    tls = sections.get("tls")
+    if server and tls and server.socket and tls.certificate_file:
+        yield Fault("server.socket", "goes without [tls]", "The proxy behind a socket speaks TLS")
+    mail = sections.get("mail")
+    if mail and mail.host:
+        if not mail.sender:
+            yield Fault("mail.sender", "is required with mail.host", "Set the address that mail comes from")
+        if not mail.starttls and not is_loopback(mail.host):
+            yield Fault("mail.starttls", "is off for another machine", "Only loopback may go without TLS")
     session = sections.get("session")
     if session and session.idle_minutes > session.absolute_hours * 60:
         yield Fault("session.idle_minutes", "is longer than session.absolute_hours", "Make it shorter")
@@ -365,4 +296,6 @@ def _shown(name: str, value: object) -> str | int | None:
         return MASK
     if name == "url":
         return make_url(str(value)).render_as_string(hide_password=True)
+    if isinstance(value, tuple):
+        return ", ".join(value)
     return value if isinstance(value, int) or value is None else str(value)

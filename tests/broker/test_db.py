@@ -26,7 +26,7 @@ from tests.installation import Clock
 from vault.errors import UnknownKeyError
 from vault.schema import random_id
 
-PATIENCE = 20
+PATIENCE = 120
 
 
 def subject(clock: Clock, subject_id: str | None = None) -> Subject:

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from broker.health import router
 from broker.installation import Installation
+from broker.service_keys import ensure_service_keys
 from broker.settings import load_settings
 from tests.broker.asking import ask
 
@@ -29,6 +30,15 @@ def test_without_a_signing_key_it_is_not_ready(installation: Installation) -> No
         "signing_key": "missing",
         "log": "ok",
     }
+
+
+def test_who_serves_openid_connect_is_not_ready_without_its_key(sqlite_installation: Installation) -> None:
+    settings = sqlite_installation.settings
+    oauth = settings.oauth.model_copy(update={"oidc_clients": True})
+    serving = replace(sqlite_installation, settings=settings.model_copy(update={"oauth": oauth}))
+    assert ask(app_of(serving), "GET", "/readyz").json()["checks"]["signing_key"] == "missing"
+    ensure_service_keys(serving.keyring, serving.clock(), oidc_clients=True)
+    assert ask(app_of(serving), "GET", "/readyz").status_code == 200
 
 
 def test_with_everything_it_is_ready(installation: Installation) -> None:

@@ -128,6 +128,18 @@ def test_a_session_is_not_idle_for_longer_than_it_lasts() -> None:
     assert set(faults(MINIMUM | environ)) == {"session.idle_minutes"}
 
 
+@pytest.mark.parametrize("days", [1, 7])
+def test_a_key_signs_for_longer_than_the_next_one_is_published_before(days: int) -> None:
+    found = faults(MINIMUM | {"MYDATA__KEYS__ROTATE_DAYS": str(days)})
+    assert "publish_before_days" in found["keys"]
+    assert load({"MYDATA__KEYS__ROTATE_DAYS": "0"}).keys.rotate_days == 0
+
+
+@pytest.mark.parametrize("name", ["PUBLISH_BEFORE_DAYS", "KEEP_PREVIOUS_DAYS"])
+def test_a_key_is_published_for_a_day_at_least_before_and_after_it_signs(name: str) -> None:
+    assert set(faults(MINIMUM | {f"MYDATA__KEYS__{name}": "0"})) == {f"keys.{name.lower()}"}
+
+
 def test_an_empty_passphrase_is_none() -> None:
     assert set(faults(MINIMUM | {"MYDATA__KEYRING__PASSPHRASE": ""})) == {"keyring.passphrase"}
 
@@ -209,6 +221,9 @@ def test_settings_are_frozen() -> None:
 
 def test_the_example_shows_the_defaults() -> None:
     example, bare = load(path=EXAMPLE), load()
+    # The one thing that nobody is by default: the example says so beside it.
+    designated = {"deployment": bare.deployment.model_copy(update={"special_manager": True})}
+    bare = bare.model_copy(update=designated)
     assert {
         key: value
         for key, value in example.shown().items()
