@@ -72,55 +72,62 @@ def sqlite_templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_pair(postgres: Cluster) -> "PostgresPair":
+def postgresql_pair(postgres: Cluster) -> Iterator["PostgresPair"]:
     """One pair at head, which the tests of this process use one after the other."""
     for which in WHICH:
         upgrade(postgres.create_database(f"{which}_template"), which)
-    return PostgresPair(postgres)
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as administration:
+        yield PostgresPair(postgres, administration)
 
 
 class PostgresPair:
     """A pair that is emptied for each test: copying the templates each time takes ten times as long."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, administration: psycopg.Connection) -> None:
         self._cluster = cluster
-        self._shapes = {which: self._shape(f"{which}_template") for which in WHICH}
+        self._administration = administration
+        self._emptying = {which: _emptying(which).encode() for which in WHICH}
+        self._shapes = {}
+        for which in WHICH:
+            with psycopg.connect(cluster.url(f"{which}_template")) as connection:
+                self._shapes[which] = connection.execute(SHAPE).fetchone()
 
     def url(self, which: Which) -> str:
         return self._cluster.url(which)
 
     def make_clean(self) -> None:
         """Empty both databases. One that is missing, or whose shape a test has changed, is made anew."""
+        self._cut_off()
         for which in WHICH:
-            try:
-                self._cut_off(which)
-                is_whole = self._shape(which) == self._shapes[which]
-            except psycopg.OperationalError:  # there is none yet
-                is_whole = False
-            if is_whole:
-                self._empty(which)
-            else:
+            if not self._was_emptied(which):
                 self._cluster.drop_database(which)
                 self._cluster.create_database(which, template=f"{which}_template")
 
-    def _cut_off(self, which: Which) -> None:
+    def _cut_off(self) -> None:
         """End connections that a failed test left open: their locks would hold up the next one."""
-        self._cluster.execute(
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{which}'"
+        self._administration.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = ANY(%s)",
+            [list(WHICH)],
         )
 
-    def _shape(self, name: str) -> str:
-        """Whatever a test could have done to the schema, as one text."""
-        with psycopg.connect(self._cluster.url(name)) as connection:
-            return repr(connection.execute(SHAPE).fetchone())
+    def _was_emptied(self, which: Which) -> bool:
+        try:
+            with psycopg.connect(self._cluster.url(which)) as connection:
+                if connection.execute(SHAPE).fetchone() != self._shapes[which]:
+                    return False
+                connection.execute(self._emptying[which])
+        except psycopg.OperationalError:  # there is none yet
+            return False
+        return True
 
-    def _empty(self, which: Which) -> None:
-        with psycopg.connect(self._cluster.url(which)) as connection:
-            connection.execute("SET session_replication_role = replica")  # no order among foreign keys
-            for table in METADATA[which].tables:
-                connection.execute(f'DELETE FROM "{table}"'.encode())
-            if which == "data":  # as the first revision leaves it
-                connection.execute("INSERT INTO ledger_head (name, size, frontier) VALUES ('log', 0, '')")
+
+def _emptying(which: Which) -> str:
+    """All of it as one text: a hundred round trips would be most of a small test's time."""
+    statements = ["SET session_replication_role = replica"]  # no order among foreign keys
+    statements += [f'DELETE FROM "{table}"' for table in METADATA[which].tables]
+    if which == "data":  # as the first revision leaves it
+        statements.append("INSERT INTO ledger_head (name, size, frontier) VALUES ('log', 0, '')")
+    return "; ".join(statements)
 
 
 def _opened(backend: Backend, url: Callable[[Which], str]) -> Iterator[Databases]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from broker.installation import Installation, load_purposes
+from broker.installation import Installation, load_deal_shapes, load_derivations, load_purposes
 from broker.service_keys import SERVICE_KEYS
 from broker.settings import load_settings
 from tests.databases import Databases
@@ -61,10 +63,21 @@ def _installed(databases: Databases, clock: Clock, folder: Path) -> Iterator[Ins
         data=databases.data,
         keyring_database=databases.keyring,
         keyring=keyring,
-        catalogue=Catalogue.load(),
-        purposes=load_purposes(),
+        **_declared(),
         clock=clock,
     )
+
+
+@cache
+def _declared() -> dict[str, Any]:
+    """What the program declares: frozen, so that one reading does for every test of a process."""
+    purposes = load_purposes()
+    return {
+        "catalogue": Catalogue.load(),
+        "purposes": purposes,
+        "derivations": load_derivations(),
+        "deal_shapes": load_deal_shapes(purposes),
+    }
 
 
 def environment(databases: Databases, root_file: Path) -> dict[str, str]:
@@ -76,4 +89,9 @@ def environment(databases: Databases, root_file: Path) -> dict[str, str]:
         "MYDATA__KEYRING__PASSPHRASE": PASSPHRASE,
         "MYDATA__KEYRING__ROOT_FILE": str(root_file),
         "MYDATA__LOG__FORMAT": "text",
+        "MYDATA__DEPLOYMENT__SPECIAL_MANAGER": "true",
+        # Tests stand still in time and call as often as they like; those of rates set their own.
+        "MYDATA__LIMITS__UNPROVEN_PER_MINUTE": "0",
+        "MYDATA__LIMITS__SIGN_IN_PER_MINUTE": "0",
+        "MYDATA__LIMITS__CLIENT_PER_MINUTE": "0",
     }

@@ -18,7 +18,7 @@ from typing import Final
 import psycopg
 import pytest
 
-START_SECONDS: Final = 60
+START_SECONDS: Final = 180
 MISSING = (
     "PostgreSQL is not installed, and the tests run on it as well as on SQLite. "
     "On Debian: apt-get install postgresql (as root `make test` does it)."

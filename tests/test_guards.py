@@ -18,7 +18,10 @@ PUBLIC = {
     "/",
     "/.well-known/oauth-authorization-server",
     "/.well-known/oauth-protected-resource",
+    "/.well-known/openid-configuration",
+    "/.well-known/ssf-configuration",
     "/authorize",
+    "/end_session",
     "/jwks",
     "/livez",
     "/log/checkpoint",
@@ -29,15 +32,21 @@ PUBLIC = {
     "/static/{hashed_name}",
     "/v1/catalogue/authorization-details-types/mydata_consent",
     "/v1/catalogue/purposes",
+    "/v1/catalogue/notices/{digest}",
     "/v1/catalogue/purposes/{code}",
+    "/v1/catalogue/recipients",
     "/v1/catalogue/record-types",
     "/v1/catalogue/record-types/{code}",
     "/{language}/coverage",
+    "/{language}/logout",
+    "/{language}/signed-out",
     "/{language}/signin",
+    "/{language}/verify",
+    "/{language}/verify/verifier.pyz",
 }
 
 # A client proves itself inside, and is refused in OAuth's own form (RFC 6749 section 5.2).
-CLIENT_PROVES_ITSELF = {"/introspect", "/par", "/revoke", "/token"}
+CLIENT_PROVES_ITSELF = {"/bc-authorize", "/introspect", "/par", "/revoke", "/token"}
 
 # A well-formed request: what says no must be the guard, not a check of form that comes before it.
 HEADERS = {"Origin": ISSUER, "Idempotency-Key": "one"}

@@ -23,7 +23,7 @@ MAX_TEST_LINES = 500
 MAX_FUNCTION_LINES = 60
 
 # What only a terminal, the demo or a reference recipient sees is never an answer of the broker.
-NEVER_ANSWERED = re.compile(r"broker\.(cli|demo)\.|connectors\.services\.\w+\.recipient\.")
+NEVER_ANSWERED = re.compile(r"broker\.(cli|demo)\.|connectors\.services\.(\w+\.recipient|relying_party)\.")
 
 # A setting, as it stands in the example or as a comment that shows its default.
 SETTING = re.compile(r"^(?:# )?([a-z_]+ = .+)$")
@@ -126,3 +126,9 @@ def test_locks_have_hashes_and_no_address(name: str) -> None:
     assert not [line for line in lock.splitlines() if line.startswith("-")]
     pinned = re.findall(r"^\S+==\S+ \\\n    --hash=sha256:", lock, flags=re.MULTILINE)
     assert len(pinned) == len(re.findall(r"^[^\s#]", lock, flags=re.MULTILINE))
+
+
+def test_every_code_of_the_one_map_is_documented() -> None:
+    documented = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    codes = {answer.code for answer in ANSWERS.values()} - {"page_error"}
+    assert {code for code in codes if f"`{code}`" not in documented} == set()
