@@ -19,6 +19,7 @@ from bench.proofs import Ticket
 from broker.demo.installing import CLIENT_ID
 from broker.demo.people import HOSPITAL, INSTITUTION, INSURER, PURPOSE
 from broker.installation import Installation
+from broker.oauth.confirmation import of_key
 from broker.oauth.models import Token
 from broker.oauth.tokens import hash_of
 from consent.models import Consent, ConsentCompartment, ConsentVersion, Subject
@@ -196,7 +197,7 @@ def _data_rows(case: _Case, terms: Terms, jkt: str, now: datetime) -> Rows:
             "version_id": version_id,
             "subject_id": case.subject_id,
             "scope": "records.read",
-            "jkt": jkt,
+            "cnf": of_key(jkt),
             "issued_at": now,
             "expires_at": now + timedelta(hours=6),  # a run takes longer than a real token lives
         },
