@@ -8,7 +8,7 @@ from tests.invariants.living import live, live_long
 from tests.invariants.order import OrderMachine
 from tests.lane.world import World
 
-LONG = 2_000  # steps on each database
+LONG = 1_000  # steps on each database
 
 
 def test_everything_is_in_order_whatever_happens(world: World) -> None:
