@@ -28,7 +28,7 @@ from broker.health import router as health_router
 from broker.installation import Installation
 from broker.interaction_id import InteractionIds
 from broker.lane.routes import lane_routes, open_lane
-from broker.logs import TraceMiddleware
+from broker.logs import TraceMiddleware, quiet_authlib
 from broker.oauth import grant_routes, logout_routes, registration_routes
 from broker.oauth.challenges import Challenges
 from broker.oauth.dpop_nonce import DpopNonces
@@ -53,6 +53,7 @@ def create_app(installation: Installation) -> FastAPI:
         openapi_url="/openapi.json",
         lifespan=_life,
     )
+    quiet_authlib()
     app.state.installation = installation
     app.router.routes.extend(_routes())
     install_pages(app)

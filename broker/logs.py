@@ -89,7 +89,11 @@ def configure_logging(
         logger.propagate = True
     # Our own access line has the route's template; uvicorn's has the path with its ids and the query.
     logging.getLogger("uvicorn.access").disabled = True
-    # At DEBUG Authlib writes requests with codes and assertions.
+    quiet_authlib()
+
+
+def quiet_authlib() -> None:
+    """Keep Authlib from writing requests and token responses, as it does at DEBUG. Every app does it anew."""
     logging.getLogger("authlib").setLevel(logging.INFO)
 
 

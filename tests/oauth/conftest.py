@@ -13,6 +13,7 @@ from broker.db import transaction
 from broker.errors import install_error_handlers
 from broker.installation import Installation
 from broker.lane.routes import lane_routes, open_lane
+from broker.logs import quiet_authlib
 from broker.oauth import clients, grant_routes, registration_routes
 from broker.oauth.clients import ClientRegistration
 from broker.oauth.routes import create_router
@@ -77,6 +78,7 @@ def made(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
 ) -> Iterator[World]:
     installation = replace(bare, purposes=Purposes.load([PURPOSE_DECLARATION]))
+    quiet_authlib()
     app = FastAPI(lifespan=lifespan)
     app.state.installation = installation
     app.router.routes.extend(_routes())

@@ -20,6 +20,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from broker.app import create_app
 from broker.oauth import server
 from broker.oauth.models import Client
 from tests.oauth.forging import decoded, encoded
@@ -297,9 +298,10 @@ def numbered(value: int) -> str:
 
 
 def test_pitfall_9_authlibs_logger_stays_at_info_whatever_the_programs_level_is(small_world: World) -> None:
-    logging.getLogger("authlib").setLevel(logging.DEBUG)
-    server.OAuthServer()
-    assert logging.getLogger("authlib.oauth2.rfc6749.grants").getEffectiveLevel() == logging.INFO
+    for make in (server.OAuthServer, lambda: create_app(small_world.installation)):
+        logging.getLogger("authlib").setLevel(logging.DEBUG)
+        make()
+        assert logging.getLogger("authlib.oauth2.rfc6749.grants").getEffectiveLevel() == logging.INFO
     assert small_world.insurer.own_token().status_code == 200
 
 
