@@ -5,7 +5,6 @@ forbids of its defaults is overridden. One object serves the whole process: what
 request, its session first of all, travels on the request.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,6 +20,7 @@ from authlib.oauth2.rfc9207 import IssuerParameter
 from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
 
+from broker.logs import quiet_authlib
 from broker.oauth import ciba, client_assertion, jarm, par, pkce, revocation, scopes, token_answer, tokens
 from broker.oauth.clients import RegisteredClient
 from broker.oauth.confirmation import of_key
@@ -45,8 +45,7 @@ class OAuthServer:
     """The token, push and revocation endpoints. Errors are answers too: what was used up stays used up."""
 
     def __init__(self) -> None:
-        # At DEBUG Authlib prints whole token responses.
-        logging.getLogger("authlib").setLevel(logging.INFO)
+        quiet_authlib()
         self._server = _Server()
         self._server.register_client_auth_method(client_assertion.METHOD, _authenticate)
         self._server.register_grant(_AuthorizationCodeGrant, [_CodeChallenge()])
