@@ -15,6 +15,9 @@ from tests.oauth.by_certificate import HEADER, INSURER, OTHER, PROXY, VERIFIED, 
 Headers = Sequence[tuple[str, str]]
 
 SENT = [(HEADER, INSURER.rfc9440)]
+
+# Every third certificate is as long as a multiple of three, and has no padding to leave out.
+PADDED = next(value for value in iter(lambda: made().rfc9440, "") if "=" in value)
 SUCCESS = [*SENT, (VERIFIED, "SUCCESS")]
 
 
@@ -49,7 +52,7 @@ def test_several_headers_are_none(counter: Counter) -> None:
         INSURER.rfc9440.strip(":"),
         INSURER.rfc9440 + ";a=1",
         f"{INSURER.rfc9440}, {OTHER.rfc9440}",
-        INSURER.rfc9440.replace("=", ""),
+        PADDED.replace("=", ""),
         INSURER.rfc9440[:100] + ":",
         ":\xff\xfe\xfd:",
         INSURER.escaped_pem,
