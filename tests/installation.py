@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from broker.installation import Installation, load_deal_shapes, load_derivations, load_purposes
-from broker.service_keys import SERVICE_KEYS
 from broker.settings import load_settings
 from tests.databases import Databases
+from tests.laid_keys import lay_keyring
 from vault.keys.keyring import Keyring
-from vault.keys.local import Argon2Cost, LocalProvider, create_root_file
+from vault.keys.local import LocalProvider
 from vault.record_types.catalogue import Catalogue
 
 PASSPHRASE = "only for tests"
@@ -52,12 +52,8 @@ def sqlite_installation(sqlite_databases: Databases, clock: Clock, tmp_path: Pat
 
 def _installed(databases: Databases, clock: Clock, folder: Path) -> Iterator[Installation]:
     root_file = folder / "root.key"
-    create_root_file(root_file, PASSPHRASE, cost=Argon2Cost(iterations=1, memory_kib=64, lanes=1))
     keyring = Keyring(databases.keyring, LocalProvider(root_file, PASSPHRASE))
-    keyring.create(clock())
-    keyring.unlock()
-    for name, kind in SERVICE_KEYS.items():
-        keyring.ensure_service_key(name, kind, clock())
+    lay_keyring(databases.keyring, keyring, root_file, PASSPHRASE, clock())
     yield Installation(
         settings=load_settings(None, environment(databases, root_file)),
         data=databases.data,

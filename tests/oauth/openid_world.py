@@ -18,7 +18,6 @@ from broker.oauth import clients
 from broker.oauth.client_metadata import ClientMetadata
 from broker.oauth.clients import ClientRegistration
 from broker.web.signin.accounts import NewAccount, create_account
-from broker.web.signin.passwords import hash_password
 from consent.collection import add_subject
 from consent.organisations import NewOrganisation, register
 from consent.purposes import Purposes
@@ -34,6 +33,7 @@ from tests.oauth.world import (
     access_token_hash,
     answer_in,
 )
+from tests.passwords import cheap_hash
 from tests.web.stage import Form
 from vault.jose import public_jwk, verify_jwt
 
@@ -129,7 +129,7 @@ class OpenIDWorld:
 def build(bare: Installation, clock: Clock) -> Iterator[OpenIDWorld]:
     installation = replace(bare, purposes=Purposes.load([PURPOSE_DECLARATION]))
     app = create_app(installation)
-    password_hash = hash_password(PASSWORD)
+    password_hash = cheap_hash(PASSWORD)
     with serving(app, ISSUER) as http:
         insurer = Recipient(http, clock, "insurer-claims", REDIRECT_URI)
         stranger = Recipient(http, clock, "other-app", OTHER_REDIRECT_URI)

@@ -16,8 +16,8 @@ from broker.oauth import clients
 from broker.oauth.client_metadata import ClientMetadata, SecurityProfile
 from broker.oauth.clients import ClientRegistration
 from broker.oauth.errors import ClientInvalidError
-from broker.service_keys import ensure_service_keys
 from tests.installation import Clock
+from tests.laid_keys import lay_openid_key
 from tests.oauth.openid_world import OpenIDWorld, build
 from tests.oauth.world import LEFT_OUT, answer_in, without_left_out
 from vault.jose import verify_jwt
@@ -115,7 +115,7 @@ class PlainWorld:
 def served(bare: Installation, clock: Clock, *, oidc_clients: bool = True) -> Installation:
     """The installation with the profile on, and its RS256 key there."""
     oauth = bare.settings.oauth.model_copy(update={"oidc_clients": oidc_clients})
-    ensure_service_keys(bare.keyring, clock(), oidc_clients=True)
+    lay_openid_key(bare, clock())
     return replace(bare, settings=bare.settings.model_copy(update={"oauth": oauth}))
 
 

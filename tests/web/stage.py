@@ -18,13 +18,13 @@ from broker.oauth.models import PushedRequest
 from broker.oauth.par import seal_terms
 from broker.oauth.pkce import challenge_of
 from broker.web.signin.accounts import NewAccount, create_account
-from broker.web.signin.passwords import hash_password
 from consent import collection
 from consent.collection import NewLink, add_subject
 from consent.organisations import NewOrganisation, register
 from consent.reading import ConsentView, consents_of
 from consent.terms import parse
 from tests.installation import ISSUER, Clock
+from tests.passwords import cheap_hash
 from vault.jose import generate_private_jwk, public_jwk
 from vault.schema import random_id
 
@@ -148,7 +148,7 @@ def build(installation: Installation, clock: Clock, http: TestClient) -> Stage:
     """Two citizens, an auditor, two holders, an insurer with its software."""
     now = clock()
     installation.keyring.ensure_service_key("receipt", "ES256", now)
-    password_hash = hash_password(PASSWORD)
+    password_hash = cheap_hash(PASSWORD)
     with transaction(installation.data) as work:
         for organisation in _organisations():
             register(work.session, organisation, now)

@@ -10,9 +10,9 @@ from broker.db import transaction
 from broker.installation import Installation
 from broker.web.signin.accounts import Credentials, NewAccount, create_account, display_name, sign_in
 from broker.web.signin.models import Account
-from broker.web.signin.passwords import hash_password
 from consent.collection import add_subject
 from tests.installation import Clock
+from tests.passwords import cheap_hash
 from tests.web.stage import PASSWORD
 from vault.errors import TamperedError
 
@@ -22,7 +22,7 @@ GUESSES = 12
 
 @pytest.fixture
 def account_id(installation: Installation, clock: Clock) -> str:
-    password_hash = hash_password(PASSWORD)
+    password_hash = cheap_hash(PASSWORD)
     with transaction(installation.data) as work:
         subject_id = add_subject(work, installation.keyring, clock())
         new = NewAccount("citizen", "haneul", password_hash, subject_id, "김하늘")
