@@ -30,7 +30,7 @@ from broker.interaction_id import InteractionIds
 from broker.lane.routes import lane_routes, open_lane
 from broker.logs import TraceMiddleware, quiet_authlib
 from broker.oauth import grant_routes, logout_routes, registration_routes
-from broker.oauth.challenges import Challenges
+from broker.oauth.challenges import UNBOUND, Challenges
 from broker.oauth.dpop_nonce import DpopNonces
 from broker.oauth.routes import create_router as oauth_router
 from broker.openapi import describe
@@ -64,6 +64,8 @@ def create_app(installation: Installation) -> FastAPI:
         app.add_middleware(DpopNonces, installation=installation)
     if takes_certificates(settings.server):
         app.add_middleware(Challenges)
+    elif settings.oauth.oidc_clients:
+        app.add_middleware(Challenges, below=UNBOUND)
     proxies = TrustedProxies(settings.server.trusted_proxies)
     app.add_middleware(RateLimits, limits=settings.limits, proxies=proxies, clock=installation.clock)
     app.add_middleware(RequestLimits, limits=settings.limits)

@@ -36,6 +36,11 @@ _PROBLEM: Final = {
     },
 }
 _DPOP: Final = {"type": "http", "scheme": "DPoP", "description": "An access token with a proof (RFC 9449)"}
+_UNBOUND: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An access token of the profile `oidc`, bound to nothing, where such clients are served",
+}
 _REGISTRATION: Final = {
     "type": "http",
     "scheme": "bearer",
@@ -51,6 +56,7 @@ _COOKIE: Final = {
 # Addresses for signed-in people; others below _TOKENS are for clients with a token, the rest is open.
 _PEOPLE: Final = ("/v1/audit/", "/v1/statistics", "/v1/decisions/", "/log/tile/entries/")
 _TOKENS: Final = ("/v1/", "/grants", "/userinfo", "/ssf/")
+_UNPROVEN: Final = ("/userinfo", "/ssf/")  # also for tokens that are bound to nothing
 _OPEN: Final = ("/v1/catalogue/",)
 
 _ANYWHERE: Final = {
@@ -94,6 +100,7 @@ def describe(app: FastAPI) -> None:
             components["schemas"].pop("ValidationError", None)
             components["securitySchemes"] = {
                 "dpop": _DPOP,
+                "unbound": _UNBOUND,
                 "session": _COOKIE,
                 "registration": _REGISTRATION,
             }
@@ -111,7 +118,8 @@ def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[st
 def _describe(path: str, method: str, operation: dict[str, Any]) -> None:
     security = _security(path)
     if security is not None:
-        operation["security"] = [{security: []}]
+        others = ["unbound"] if path.startswith(_UNPROVEN) else []
+        operation["security"] = [{name: []} for name in (security, *others)]
     answers = operation["responses"]
     if path in _CONTENT:
         answers["200"]["content"] = dict(_CONTENT[path])

@@ -273,6 +273,7 @@ def test_the_document_says_of_every_guarded_address_how_to_prove_oneself(caller:
         "dpop",
         "registration",
         "session",
+        "unbound",
     }
 
 

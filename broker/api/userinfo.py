@@ -2,10 +2,10 @@
 
 It answers the pairwise `sub` and nothing else. The token proves its sender as at every resource (RFC 9449,
 RFC 8705), and is taken from the Authorization header alone. Only a token of the profile `oidc` that is bound
-to nothing may come as `Bearer`, or in a posted form (RFC 6750 sections 2.1 and 2.2), and only here.
+to nothing may come as `Bearer` (`broker.api.unbound_tokens`), or in a posted form (RFC 6750 sections 2.1 and
+2.2); in a form only here.
 """
 
-import hashlib
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -14,21 +14,27 @@ from pydantic import BaseModel
 from sqlmodel import Session, col, select
 
 from broker.api.errors import ApiTokenError, BearerTokenError, ScopeMissingError
+from broker.api.unbound_tokens import (
+    find_living,
+    find_unbound,
+    is_served,
+    misplaced,
+    read_unproven,
+    refuse_in_address,
+)
 from broker.db import transaction
 from broker.deps import FORM_MEDIA_TYPE, Installed, Now, read_form
 from broker.installation import Installation
-from broker.oauth.client_metadata import SecurityProfile
-from broker.oauth.confirmation import NONE, is_same
+from broker.oauth.confirmation import is_same
 from broker.oauth.dpop import take_jti
-from broker.oauth.errors import InvalidProofError, OAuthCode, OAuthError
-from broker.oauth.models import Client, Token
+from broker.oauth.errors import InvalidProofError
+from broker.oauth.models import Token
 from broker.oauth.pairwise import pairwise_subject
 from broker.oauth.scopes import OPENID
 from broker.oauth.senders import prove_access, read_token
 from broker.rate_limits import proven
 from broker.web.signin.models import Account, AccountSession
-from consent.models import Consent, ConsentVersion, Organisation
-from consent.organisations import OrganisationStatus
+from consent.models import Consent, ConsentVersion
 from consent.states import LIVING
 from consent.vocabulary import ConsentState
 
@@ -49,19 +55,16 @@ async def read_bearer(request: Request, installation: Installed) -> str | None:
     A token in the address ends up in logs; one in the body is for those clients alone (FAPI 2.0 section
     5.3.3), and never beside another. Raises OAuthError invalid_request.
     """
+    refuse_in_address(request)
     posted: list[str] = []
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM_MEDIA_TYPE:
         posted = (await read_form(request, installation)).all("access_token")
-    values = request.headers.getlist("authorization")
-    is_served = installation.settings.oauth.oidc_clients
-    may_be_posted = is_served and request.method == "POST" and len(posted) == 1 and not values
-    if "access_token" in request.query_params or (posted and not may_be_posted):
-        raise OAuthError(OAuthCode.INVALID_REQUEST, "the token belongs in the Authorization header")
-    if posted:
-        return posted[0]
-    scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-    # A client certificate may be what proves its sender: then it is no such token.
-    return token.strip() if is_served and scheme.lower() == "bearer" and token.strip() else None
+    if not posted:
+        return read_unproven(request, installation)
+    may_be_posted = installation.settings.oauth.oidc_clients and request.method == "POST"
+    if not may_be_posted or len(posted) > 1 or "authorization" in request.headers:
+        raise misplaced()
+    return posted[0]
 
 
 Bearer = Annotated[str | None, Depends(read_bearer)]
@@ -81,9 +84,9 @@ def require_person(request: Request, installation: Installed, now: Now, bearer: 
         raise ApiTokenError if bearer is None else BearerTokenError
     bound = prove_access(request, installation, presented, now)
     with installation.data.read() as session:
-        found = _find(session, hashlib.sha256(presented[1].encode()).digest(), now)
+        found = find_living(session, presented[1], now)
         is_standing = found is not None and _is_standing(session, found[0], now)
-    if found is None or not is_same(found[0].cnf, bound.cnf) or not _is_served(installation, found[1]):
+    if found is None or not is_same(found[0].cnf, bound.cnf) or not is_served(installation, found[1]):
         raise ApiTokenError
     with transaction(installation.data) as work:
         if not take_jti(work.session, bound.jti_digest, bound.expires_at):
@@ -117,8 +120,8 @@ def post_userinfo(sub: Person, response: Response) -> UserInfo:
 def _person_of_unbound(installation: Installation, raw_token: str, now: datetime) -> str | None:
     """Who is behind a token that is bound to nothing; None for every other token, whatever it lacks."""
     with installation.data.read() as session:
-        found = _find(session, hashlib.sha256(raw_token.encode()).digest(), now)
-        if found is None or found[0].cnf != NONE or found[1].security_profile != SecurityProfile.OIDC:
+        found = find_unbound(session, raw_token, now)
+        if found is None:
             return None
         token, client = found
         if token.subject_id is None or not _is_standing(session, token, now):
@@ -127,27 +130,6 @@ def _person_of_unbound(installation: Installation, raw_token: str, now: datetime
     if OPENID not in token.scope.split():
         return None
     return pairwise_subject(installation.keyring, client.organisation_id, token.subject_id)
-
-
-def _is_served(installation: Installation, client: Client) -> bool:
-    is_plain = client.security_profile == SecurityProfile.OIDC
-    return not is_plain or installation.settings.oauth.oidc_clients
-
-
-def _find(session: Session, token_hash: bytes, now: datetime) -> tuple[Token, Client] | None:
-    """An access token in time and not revoked, with its active client of an active organisation."""
-    return session.exec(
-        select(Token, Client).where(
-            Token.token_hash == token_hash,
-            Token.kind == "access",
-            Token.expires_at > now,
-            col(Token.revoked_at).is_(None),
-            Client.client_id == Token.client_id,
-            Client.status == "active",
-            Organisation.organisation_id == Client.organisation_id,
-            Organisation.status == OrganisationStatus.ACTIVE,
-        )
-    ).one_or_none()
 
 
 def _is_standing(session: Session, token: Token, now: datetime) -> bool:

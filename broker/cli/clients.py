@@ -40,7 +40,8 @@ def add(  # noqa: PLR0913 - the options of a command
     scope: Annotated[
         str,
         typer.Option(
-            help="Space-separated: openid, records.read, deliveries, obligations; holders': holders.records."
+            help="Space-separated: openid, records.read, deliveries, obligations, ssf (an event stream), "
+            "ssf.read (only to look at it); holders': holders.records."
         ),
     ],
     redirect_uri: Annotated[
@@ -54,7 +55,8 @@ def add(  # noqa: PLR0913 - the options of a command
         str,
         typer.Option(
             help="What is demanded of its requests: fapi2, fapi2_message_signing; or oidc, for a sign-in "
-            "alone, with a secret that is shown once (needs oauth.oidc_clients)."
+            "(openid) or an event stream (ssf, ssf.read) and no records, with a secret that is shown once "
+            "(needs oauth.oidc_clients)."
         ),
     ] = "fapi2",
     metadata: Annotated[

@@ -6,7 +6,7 @@ would judge them, so what ends the one ends the other; whatever is not to be tol
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -45,7 +45,10 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True)
 class KnownToken:
-    """A token of the asking client's organisation. `client_id` is whose it is, `subject_id` the person's."""
+    """A token of the asking client's organisation. `client_id` is whose it is, `subject_id` the person's.
+
+    `is_plain`: that client's profile is `oidc`.
+    """
 
     found: Found
     client_id: str
@@ -53,16 +56,21 @@ class KnownToken:
     subject_id: str | None
     is_client_active: bool
     issued_at: datetime
+    is_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The active client that a credential names, and the token if it is its organisation's."""
+    """The active client that a credential names, and the token if it is its organisation's.
+
+    `is_plain`: the asking client's profile is `oidc`.
+    """
 
     client_id: str
     raw_jwks: str
     raw_metadata: str
     token: KnownToken | None
+    is_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ class InquiryStore(Protocol):
 class Introspection:
     """The steps over two stores; `process` fits `batch.Process`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the stores, who decides, and what is served
         self,
         data: InquiryStore,
         keyring: KeyringStore,
@@ -97,16 +105,18 @@ class Introspection:
         *,
         issuer: str,
         clock: Callable[[], datetime],
+        oidc_clients: bool = False,
     ) -> None:
         self._data = data
         self._keyring = keyring
         self._desk = desk
         self._issuer = issuer
         self._clock = clock
+        self._oidc_clients = oidc_clients
 
     async def process(self, inquiries: Sequence[Inquiry]) -> list[Told | Exception]:
         """Each inquiry's answer, or the OAuthError that it alone is refused with."""
-        known = await self._data.look_up(inquiries)
+        known = self._served(await self._data.look_up(inquiries))
         now = self._clock()
         if len(known) > _INLINE:
             proven = await asyncio.to_thread(self._prove_all, inquiries, known, now)
@@ -127,6 +137,16 @@ class Introspection:
             else:
                 answers.append(used_before())
         return await self._write_all(inquiries, known, answers, now)
+
+    def _served(self, known: dict[int, Known]) -> dict[int, Known]:
+        """Without `oauth.oidc_clients` a client of that profile is unknown, and its tokens open nothing."""
+        if self._oidc_clients:
+            return known
+        asking = {place: one for place, one in known.items() if not one.is_plain}
+        return {
+            place: replace(one, token=None) if one.token is not None and one.token.is_plain else one
+            for place, one in asking.items()
+        }
 
     def _prove_all(
         self, inquiries: Sequence[Inquiry], known: Mapping[int, Known], now: datetime

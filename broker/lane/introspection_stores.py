@@ -23,7 +23,9 @@ _KEEPING: Final = ", ".join(f"'{kind.value}'" for kind in sorted(KEEPS_TOKENS))
 # A refresh token of an earlier version opens the one that stands if nothing since gave more, as at `/token`.
 _COLUMNS: Final = f"""
 i.client_id AS asking_id, i.jwks, i.client_metadata AS asking_metadata,
+i.security_profile = 'oidc' AS is_asking_plain,
 t.client_id AS owner_id, t.subject_id AS person_id, t.issued_at, cl.status = 'active' AS is_owner_active,
+cl.security_profile = 'oidc' AS is_owner_plain,
 i.organisation_id,
 f.terms_sealed AS standing_terms_sealed,
 t.kind = 'refresh' AND NOT EXISTS (
@@ -144,5 +146,7 @@ def _known(row: Mapping[str, Any]) -> Known:
             subject_id=row["person_id"],
             is_client_active=bool(row["is_owner_active"]),
             issued_at=from_microseconds(row["issued_at"]),
+            is_plain=bool(row["is_owner_plain"]),
         )
-    return Known(row["asking_id"], row["jwks"], row["asking_metadata"], token)
+    is_plain = bool(row["is_asking_plain"])
+    return Known(row["asking_id"], row["jwks"], row["asking_metadata"], token, is_plain)

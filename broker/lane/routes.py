@@ -100,10 +100,17 @@ async def open_lane(installation: Installation) -> AsyncIterator[Lane]:
         deployment=installation.deployment,
         sign_in_rule=rule_of(installation.settings.oauth, installation.catalogue),
     )
-    clock, issuer = installation.clock, installation.settings.server.issuer
+    clock, settings = installation.clock, installation.settings
+    introspection = Introspection(
+        inquiries,
+        keyring,
+        desk,
+        issuer=settings.server.issuer,
+        clock=clock,
+        oidc_clients=settings.oauth.oidc_clients,
+    )
     lane = Lane(
-        pulls=Batch(Flush(data, keyring, desk, clock).process),
-        inquiries=Batch(Introspection(inquiries, keyring, desk, issuer=issuer, clock=clock).process),
+        pulls=Batch(Flush(data, keyring, desk, clock).process), inquiries=Batch(introspection.process)
     )
     try:
         yield lane

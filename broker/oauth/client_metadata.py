@@ -19,7 +19,7 @@ class SecurityProfile(StrEnum):
     FAPI2_MESSAGE_SIGNING = "fapi2_message_signing"
     """FAPI 2.0 Message Signing Final: requests are signed objects, answers are signed where asked for."""
     OIDC = "oidc"
-    """Plain OpenID Connect Core, for a sign-in and nothing else; served only with `oauth.oidc_clients`."""
+    """Plain OpenID Connect Core: a sign-in, an event stream, no records. Only with `oauth.oidc_clients`."""
 
 
 class AuthMethod(StrEnum):

@@ -269,19 +269,19 @@ def _identity_faults(session: Session, registration: ClientRegistration) -> Iter
 
 
 def _profile_faults(registration: ClientRegistration, *, oidc_clients: bool) -> Iterator[tuple[str, str]]:
-    """The profile `oidc` is for a sign-in alone: its tokens may be good for whoever has them."""
+    """The profile `oidc` is for no records: its tokens may be good for whoever has them."""
     if registration.metadata.client_secret_sha256 is not None:
         yield "metadata.client_secret_sha256", "a secret is made here, by registering"
     if registration.security_profile is not SecurityProfile.OIDC:
         return
     if not oidc_clients:
         yield "security_profile", "oidc is served only with oauth.oidc_clients = true"
-    if set(registration.scope.split()) != {scopes.OPENID}:
-        yield "scope", f"a client of the profile oidc has {scopes.OPENID} and nothing else"
+    if not set(registration.scope.split()) <= scopes.OF_PLAIN:
+        yield "scope", f"a client of the profile oidc has nothing but {', '.join(sorted(scopes.OF_PLAIN))}"
     if registration.purposes:
         yield "purposes", "a client of the profile oidc asks for no records"
     if registration.events_endpoint is not None:
-        yield "events_endpoint", "a client of the profile oidc has no events"
+        yield "events_endpoint", "a client of the profile oidc is told nothing but on its event stream"
 
 
 def _with_secret(metadata: ClientMetadata) -> tuple[str | None, ClientMetadata]:

@@ -2,7 +2,8 @@
 
 Stored as one text, `method:thumbprint`: `jkt:…` for a DPoP key (RFC 9449 section 6.1), `x5t#S256:…` for a
 client certificate (RFC 8705 section 3.1). `none` is a token of the profile `oidc` that is good for whoever
-has it, at the UserInfo endpoint: no request proves `none`, so it opens nothing where a sender is compared.
+has it, at the UserInfo endpoint and at event streams: no request proves `none`, so it opens nothing where a
+sender is compared.
 """
 
 from hmac import compare_digest

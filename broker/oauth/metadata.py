@@ -79,14 +79,17 @@ def authorization_server(issuer: str, *, oidc_clients: bool = False) -> dict[str
     }
 
 
-def protected_resource(issuer: str) -> dict[str, Any]:
-    """RFC 9728 section 2: one resource, the whole of `/v1`, named by the issuer."""
+def protected_resource(issuer: str, *, oidc_clients: bool = False) -> dict[str, Any]:
+    """RFC 9728 section 2: one resource, named by the issuer.
+
+    `oidc_clients`: tokens of that profile may be bound to nothing, and open `/userinfo` and event streams.
+    """
     return {
         "resource": issuer,
         "authorization_servers": [issuer],
         "scopes_supported": sorted(scopes.SUPPORTED),
         "bearer_methods_supported": ["header"],
-        "dpop_bound_access_tokens_required": True,
+        "dpop_bound_access_tokens_required": not oidc_clients,
         "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
         "authorization_details_types_supported": list(rich_authorization.TYPES),
     }

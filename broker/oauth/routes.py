@@ -131,9 +131,9 @@ def _describe(router: APIRouter) -> None:
     @router.get("/.well-known/oauth-protected-resource")
     def describe_resource(installed: Installed) -> Response:
         """Metadata of the resources (RFC 9728)."""
-        server = installed.settings.server
-        document = resource_with_certificates(metadata.protected_resource(server.issuer), server)
-        return JSONResponse(document, headers=_PUBLIC)
+        server, oidc_clients = installed.settings.server, installed.settings.oauth.oidc_clients
+        document = metadata.protected_resource(server.issuer, oidc_clients=oidc_clients)
+        return JSONResponse(resource_with_certificates(document, server), headers=_PUBLIC)
 
 
 def _call(request: Request, form: FormData, installed: Installation, session: Session, now: datetime) -> Call:

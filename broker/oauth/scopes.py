@@ -12,17 +12,20 @@ OBLIGATIONS: Final = "obligations"
 DEALS: Final = "deals"
 EMERGENCY: Final = "emergency"
 SSF: Final = "ssf"
+SSF_READ: Final = "ssf.read"  # an event stream's configuration and status, and nothing of them changed
 HOLDERS_RECORDS: Final = "holders.records"
 GRANT_QUERY: Final = "grant_management_query"  # Grant Management for OAuth 2.0 section 6
 GRANT_REVOKE: Final = "grant_management_revoke"
 
 GRANTABLE: Final = frozenset({OPENID, RECORDS_READ})
 CLIENT_OWN: Final = frozenset(
-    {DELIVERIES, OBLIGATIONS, DEALS, EMERGENCY, HOLDERS_RECORDS, GRANT_QUERY, GRANT_REVOKE, SSF}
+    {DELIVERIES, OBLIGATIONS, DEALS, EMERGENCY, HOLDERS_RECORDS, GRANT_QUERY, GRANT_REVOKE, SSF, SSF_READ}
 )
 SUPPORTED: Final = GRANTABLE | CLIENT_OWN
 OF_HOLDERS: Final = frozenset({HOLDERS_RECORDS})
 """What only a holder's client can have; everything else is for recipients."""
+OF_PLAIN: Final = frozenset({OPENID, SSF, SSF_READ})
+"""What a client of the profile `oidc` can have: a sign-in, and an event stream of its own."""
 OVER_GRANTS: Final = frozenset({GRANT_QUERY, GRANT_REVOKE})
 """What opens the grants endpoint, whatever the grant type (Grant Management section 6.1). It is no part of
 what a person grants: with their grant it is good for that one."""

@@ -161,7 +161,8 @@ def rules_of(installation: Installation, sent: Presented, path: str, now: dateti
 def read_token(request: HTTPConnection, installation: Installation) -> tuple[str, str] | None:
     """Scheme in lower case and access token of a request at a resource; None if there is no one such token.
 
-    `Bearer` is a scheme only where certificates are taken: no token here is good for whoever has it.
+    `Bearer` is a scheme only where certificates are taken: no token here is good for whoever has it. For
+    those that are, see `broker.api.unbound_tokens`.
     """
     values = request.headers.getlist("authorization")
     scheme, _, access_token = values[0].partition(" ") if len(values) == 1 else ("", "", "")

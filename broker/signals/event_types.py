@@ -62,6 +62,14 @@ _ENDED_BY: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+def supported_for(*, is_plain: bool) -> tuple[str, ...]:
+    """What a receiver can be told of (SSF 1.0 section 8.1.1).
+
+    One of the profile `oidc` has neither consents nor refresh tokens, and nothing is promised to it.
+    """
+    return () if is_plain else SUPPORTED
+
+
 def user_of(keyring: Keyring, issuer: str, consent: Consent) -> dict[str, str]:
     """The person of a consent as its recipient knows them (RFC 9493 section 3.2.3)."""
     sub = pairwise_subject(keyring, consent.recipient_id, consent.subject_id)

@@ -1,7 +1,8 @@
 """Polling (RFC 8936): a client fetches its events, and says which it took.
 
 What is not acknowledged comes again with the same `jti`. Every answer is immediate: a client that wants to
-wait (`returnImmediately` false) asks again later (section 2.2 leaves the time to us).
+wait (`returnImmediately` false) asks again later. How long an answer is held back is ours to say (section
+2.5), and we hold none: a request that waits takes a thread from everybody else.
 """
 
 import logging

@@ -5,6 +5,7 @@ to nobody but the client.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -67,8 +68,8 @@ class Stream:
         asked = self.wishes.events_requested
         return tuple(name for name in SUPPORTED if asked is None or name in asked)
 
-    def as_configuration(self, issuer: str) -> dict[str, Any]:
-        """The stream's configuration, as the endpoint shows it to its client."""
+    def as_configuration(self, issuer: str, supported: Sequence[str] = SUPPORTED) -> dict[str, Any]:
+        """The stream's configuration as its client is shown it; `supported`: what that can be told of."""
         wishes = self.wishes
         delivery = {"method": wishes.method.value, "endpoint_url": self.endpoint_of(issuer)}
         if wishes.authorization_header is not None:
@@ -78,8 +79,8 @@ class Stream:
             "iss": issuer,
             "aud": self.client_id,
             "delivery": delivery,
-            "events_supported": list(SUPPORTED),
-            "events_delivered": list(self.events_delivered),
+            "events_supported": list(supported),
+            "events_delivered": [name for name in self.events_delivered if name in supported],
         }
         if wishes.events_requested is not None:
             shown["events_requested"] = list(wishes.events_requested)
@@ -167,6 +168,15 @@ def remove(session: Session, client_id: str, stream_id: str, now: datetime) -> N
         session.exec(delete(table).where(col(table.stream_id) == stream_id))
     session.delete(row)
     session.flush()
+
+
+def remove_of_client(session: Session, client_id: str, now: datetime) -> bool:
+    """Delete the client's stream if it has one, as `remove` does: it may have none any more."""
+    own = select(EventStream.stream_id).where(EventStream.client_id == client_id).with_for_update()
+    stream_id = session.exec(own).one_or_none()
+    if stream_id is not None:
+        remove(session, client_id, stream_id, now)
+    return stream_id is not None
 
 
 def _row(session: Session, client_id: str, stream_id: str, *, is_locked: bool = False) -> EventStream:

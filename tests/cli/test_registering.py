@@ -186,6 +186,20 @@ def test_a_client_of_plain_openid_connect_has_a_secret_that_is_shown_once(enviro
     assert (shown.json()["security_profile"], shown.json()["key_ids"]) == ("oidc", [])
 
 
+def test_a_client_of_plain_openid_connect_may_have_an_event_stream_alone(environ: dict[str, str]) -> None:
+    wanting = environ | {"MYDATA__OAUTH__OIDC_CLIENTS": "true"}
+    assert run(wanting, *ORGANISATION, "--recipient").code == 0
+    stream = ("--organisation", "hanbit-insurance", "--name", "Stream", "--scope", "ssf.read ssf")
+    made = run(wanting, "client", "add", "hanbit-stream", *stream, "--profile", "oidc", "-o", "json")
+    assert made.json()["client_secret"].startswith("mds_")
+    shown = run(wanting, "client", "show", "hanbit-stream", "-o", "json").json()
+    assert (shown["scope"], shown["redirect_uris"]) == (["ssf", "ssf.read"], [])
+    checked = run(wanting, "client", "check", "hanbit-stream", "-o", "json")
+    assert checked.code == 0
+    verdicts = {one["requirement"]: one["verdict"] for one in checked.json()}
+    assert verdicts["client.sender-constraint"] == "warning"
+
+
 def test_a_client_gets_a_new_secret(environ: dict[str, str]) -> None:
     wanting = environ | {"MYDATA__OAUTH__OIDC_CLIENTS": "true"}
     assert run(wanting, *ORGANISATION, "--recipient").code == 0

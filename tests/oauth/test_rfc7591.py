@@ -346,6 +346,7 @@ def test_who_came_by_which_invitation_is_known(world: World) -> None:
         ({"purposes": ()}, "scope"),
         ({"organisation_id": "hospital"}, "scope"),
         ({"security_profile": "oidc", "scope": "openid", "purposes": ()}, "security_profile"),
+        ({"security_profile": "oidc", "scope": "ssf", "purposes": ()}, "security_profile"),
     ],
 )
 def test_an_invitation_that_could_not_be_used_is_not_made(
