@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from broker.cli import build_program
 from broker.installation import Installation
 from tests.databases import Databases
-from tests.installation import environment
+from tests.installation import Clock, environment
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MYDATA_CONFIG", raising=False)
     return folder
+
+
+@pytest.fixture
+def standing_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The commands read the clock of the test: what it laid does not grow old with the calendar."""
+    monkeypatch.setattr("broker.cli.opening.read_clock", clock)
+    return clock
 
 
 @pytest.fixture

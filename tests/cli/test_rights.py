@@ -24,6 +24,8 @@ from tests.installation import Clock
 WORDS = "제 기록을 지워 주세요"
 WHY = ("--reason", "request 7")
 
+pytestmark = pytest.mark.usefixtures("standing_clock")
+
 
 @pytest.fixture
 def office(sqlite_installation: Installation, clock: Clock) -> Office:
@@ -85,8 +87,13 @@ def test_the_list_tells_deadlines_and_not_what_people_wrote(right_id: str, mydat
     (told,) = ran.json()
     assert (told["right_id"], told["kind"]) == (right_id, "erase")
     assert WORDS not in ran.out
-    # The clock of the command is the real one: the ten days of this request are long over, or not begun.
-    assert told["state"] in {"FILED", "OVERDUE"}
+    assert told["state"] == "FILED"
+
+
+def test_what_was_not_answered_in_time_is_overdue(right_id: str, mydata: Mydata, clock: Clock) -> None:
+    clock.advance(timedelta(days=11))
+    (told,) = mydata("right", "list", "-o", "json").json()
+    assert (told["right_id"], told["state"]) == (right_id, "OVERDUE")
 
 
 def test_looking_and_answering_are_on_record(office: Office, right_id: str, mydata: Mydata) -> None:
