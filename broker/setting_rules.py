@@ -10,6 +10,8 @@ from pydantic import SecretStr, ValidationInfo
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+_LEAST_STEP_UP_SECONDS: Final = 60
+
 UNIX_SOCKET: Final = "unix"
 
 
@@ -122,3 +124,11 @@ def check_sender(value: str) -> str:
         message = "must be a mail address, without a name"
         raise ValueError(message)
     return value
+
+
+def check_step_up(seconds: int) -> int:
+    """Between signing in and the pull a person reads and decides, and the client redeems its code."""
+    if 0 < seconds < _LEAST_STEP_UP_SECONDS:
+        message = f"must be 0, or at least {_LEAST_STEP_UP_SECONDS}"
+        raise ValueError(message)
+    return seconds

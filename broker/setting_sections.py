@@ -15,6 +15,7 @@ from broker.setting_rules import (
     check_present,
     check_proxies,
     check_sender,
+    check_step_up,
 )
 
 _DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
@@ -126,7 +127,7 @@ class OAuthSection(Section):
     access_token_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
     interaction_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
     dpop_nonce: bool = False
-    step_up_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 0
+    step_up_seconds: Annotated[int, AfterValidator(check_step_up), Field(ge=0, le=31_536_000)] = 0
     step_up_acr: Literal["", "urn:mydata:acr:1fa"] = ""
 
 

@@ -5,7 +5,7 @@ for too long is dead: it stays, with its fault, until an operator has it tried a
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -83,6 +83,12 @@ PINGED: Final = frozenset({DutyKind.PING_CLIENT})
 
 HELD_BACK: Final = "held_back"
 """The fault of an event that was not tried, because another one for its client had failed."""
+
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""When a duty is due that was given up, until a replay."""
+
+OWN_FAULT: Final = "broker_fault_"
+"""How the fault begins of what could not be made or signed here. Nothing else of its client waits for it."""
 
 
 _DUE: Final = (
@@ -283,8 +289,17 @@ def hurry(session: Session, kind: DutyKind, target: str, now: datetime) -> None:
 
 
 def bury(duty: Duty, now: datetime) -> None:
-    """It has failed for too long: nothing tries it any more, and it is not forgotten."""
-    duty.dead_at = now
+    """It has failed for too long: nothing tries it any more, and it is not forgotten.
+
+    It is never due, so that whoever looks for what is due does not walk past it, by the index of `due_at`.
+    """
+    duty.dead_at, duty.due_at = now, NEVER
+
+
+def set_aside(session: Session) -> None:
+    """What a program of before gave up, or one that runs beside this one, is never due either."""
+    dead = (col(Duty.done_at).is_(None), col(Duty.dead_at).is_not(None), col(Duty.due_at) < NEVER)
+    _change(session, _locked(session, dead, is_patient=False), {"due_at": NEVER})
 
 
 def dead_duties(session: Session) -> Sequence[Duty]:
@@ -344,7 +359,7 @@ def _living() -> tuple[ColumnElement[bool], ...]:
 
 
 def _faulted() -> tuple[ColumnElement[bool], ...]:
-    return *_living(), col(Duty.fault).is_not(None)
+    return *_living(), col(Duty.fault).is_not(None), ~col(Duty.fault).startswith(OWN_FAULT, autoescape=True)
 
 
 def _open_at(now: datetime) -> tuple[ColumnElement[bool], ...]:

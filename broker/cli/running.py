@@ -32,7 +32,11 @@ def serve(context: typer.Context) -> None:
     settings = read_settings(context)
     # Opened once before anything listens: whatever is wrong is said here, and not by each worker.
     opened = open_installation(settings)
-    _require_keys(opened)
+    try:
+        _require_keys(opened)
+    except StopError:
+        opened.close()
+        raise
     options: dict[str, Any] = {
         **listening(settings),
         "log_config": None,
@@ -58,12 +62,11 @@ def serve(context: typer.Context) -> None:
 
 
 def _require_keys(opened: "Installation") -> None:
-    """Refuse to serve what could not be signed, as after `oauth.oidc_clients` was set."""
+    """Refuse to start where something could not be signed, as after `oauth.oidc_clients` was set."""
     from broker.service_keys import service_keys_of
 
     names = service_keys_of(oidc_clients=opened.settings.oauth.oidc_clients)
     if missing := [name for name in names if not opened.keyring.service_keys(name)]:
-        opened.close()
         problem = f"Signing keys are missing: {', '.join(missing)}; nothing was started"
         raise StopError(problem, "Run `mydata key init`: it adds what is missing")
 
@@ -88,6 +91,7 @@ def worker(context: typer.Context) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with installation(context) as opened:
+        _require_keys(opened)
         _start_logging(opened.settings)
         work_until(stop, opened)
 

@@ -14,6 +14,7 @@ from broker.jobs.letters import event_of, grant_of
 from broker.jobs.pushing import lease, try_again
 from broker.oauth.clients import find_active, show
 from broker.oauth.pairwise import pairwise_subject
+from broker.oauth.scopes import SSF
 from broker.oauth.security_event import TOKEN_REVOKED, SecurityEvent
 from broker.oauth.tokens import ended_refresh_tokens, owe_token_told
 from broker.signals.event_types import STREAM_ONLY, as_signal
@@ -50,7 +51,8 @@ NOT_POLLED: Final = "not_polled"
 class Letter:
     """One event on its way: the duty it settles, what it says, and where a push of it goes.
 
-    `told_due` is the date of deletion that it names. `is_on_stream`: RFC 8935 to the letter.
+    `told_due` is the date of deletion that it names. `is_on_stream`: RFC 8935 to the letter. `leased_until`:
+    until when nobody else pushes it; None if it is polled.
     """
 
     duty_id: str
@@ -59,6 +61,7 @@ class Letter:
     endpoint: str = ""
     authorization: str | None = field(default=None, repr=False)
     is_on_stream: bool = False
+    leased_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ def write(
     if consent is not None:
         duty.client_id = client_id  # a program of before, which may run beside this one, leaves it out
     stream = find_stream(work.session, installation.keyring, client_id)
+    if stream is not None and SSF not in show(work.session, client_id).scopes:
+        stream = None  # made while the client gave the scope up
     case = _Case(installation, work, duty, consent, stream, now)
     event = _event(case)
     if event is None:
@@ -141,11 +146,13 @@ def close(  # noqa: PLR0913, PLR0917 - what was told to whom
 def fail(installation: Installation, work: Transaction, duty: Duty, fault: str) -> None:
     """Later, and everything else of its client with it; but not for ever."""
     now = installation.clock()
-    if not try_again(installation, duty, fault):
+    is_over = not try_again(installation, duty, fault)
+    until = duty.due_at
+    if is_over:
         give_up(installation, work, duty, now)
     grant_id = grant_of(work.session, duty)
     client_id = duty.target if grant_id is None else lock(work, grant_id).client_id
-    hold_back_client(work.session, client_id, duty.due_at, now)
+    hold_back_client(work.session, client_id, until, now)
 
 
 def give_up(installation: Installation, work: Transaction, duty: Duty, now: datetime) -> None:
@@ -262,9 +269,12 @@ def _leased(case: _Case, event: SecurityEvent, told_due: str | None) -> Letter |
     if held_back is not None:
         duty.due_at, duty.fault = held_back, HELD_BACK
         return None
-    lease(case.installation, duty)
+    until = lease(case.installation, duty)
     if stream is None:
-        return Letter(duty.duty_id, event, told_due, show(session, event.client_id).events_endpoint or "")
+        endpoint = show(session, event.client_id).events_endpoint or ""
+        return Letter(duty.duty_id, event, told_due, endpoint, leased_until=until)
     endpoint = stream.endpoint_of(case.installation.settings.server.issuer)
     authorization = stream.wishes.authorization_header
-    return Letter(duty.duty_id, event, told_due, endpoint, authorization, is_on_stream=True)
+    return Letter(
+        duty.duty_id, event, told_due, endpoint, authorization, is_on_stream=True, leased_until=until
+    )

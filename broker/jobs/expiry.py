@@ -19,6 +19,7 @@ from broker.web.signin.models import AccountSession
 from consent.changing import expire_changes
 from consent.lifecycle import expire, fulfil, lock
 from consent.models import Consent, ConsentChange, Delivery
+from consent.outbox import set_aside
 from consent.states import LIVING, OPEN
 from consent.vocabulary import ChangeState, ConsentState
 
@@ -73,6 +74,8 @@ def _expire(installation: Installation, grant_id: str, states: Collection[str], 
 def sweep(installation: Installation, now: datetime) -> None:
     """Delete what has no use left: proofs' ids and kept answers at once, the rest a day after its end."""
     past = now - _KEEP_EXPIRED
+    with transaction(installation.data) as work:
+        set_aside(work.session)
     answered_before = now - timedelta(seconds=installation.settings.oauth.code_seconds)
     answered = select(PushedRequest.request_id).where(col(PushedRequest.used_at) < answered_before)
     with transaction(installation.data) as work:

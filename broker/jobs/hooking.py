@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from broker.installation import Installation
 from broker.jobs.outgoing import Outgoing, close, lease
-from broker.jobs.pushing import NOT_TAKEN, TAKEN, push_due
+from broker.jobs.pushing import NOT_TAKEN, TAKEN, Way, push_due, signing_key
 from broker.oauth.security_event import TYPE
-from broker.service_keys import OAUTH_KEY
 from connectors.errors import BlockedAddressError, OutboundError, UrlRefusedError, rule_of
 from connectors.http import OutboundClient
 from consent.inbox import NoticeView
@@ -31,13 +30,14 @@ def push_notices(
     installation: Installation, now: datetime, should_stop: Callable[[], bool] = lambda: False
 ) -> int:
     """Push every notice that is due; answers how many were taken. An address that is private never is."""
-    return push_due(installation, HOOKED, _tell, now, should_stop=should_stop)
+    return push_due(installation, Way(HOOKED, _take, _tell), now, should_stop=should_stop)
 
 
-def _tell(installation: Installation, http: OutboundClient, found: Duty, now: datetime) -> bool:
-    outgoing = lease(installation, found, Channel.WEBHOOK, now)
-    if outgoing is None:
-        return False
+def _take(installation: Installation, found: Duty, now: datetime) -> Outgoing | None:
+    return lease(installation, found, Channel.WEBHOOK, now)
+
+
+def _tell(installation: Installation, http: OutboundClient, outgoing: Outgoing) -> bool:
     fault, is_final = _push(installation, http, outgoing)
     if fault is not None:
         _log.warning("notice not taken", extra={"duty": outgoing.duty_id, "fault": fault})
@@ -57,7 +57,7 @@ def _push(installation: Installation, http: OutboundClient, outgoing: Outgoing) 
 
 
 def _signed(installation: Installation, outgoing: Outgoing) -> str:
-    (key, *_) = installation.keyring.service_keys(OAUTH_KEY)
+    key = signing_key(installation)
     issuer = installation.settings.server.issuer
     event: dict[str, Any] = {CONFIRMATION: {"code": outgoing.to.code}}
     if outgoing.notice is not None:

@@ -18,7 +18,7 @@ from broker.db import transaction
 from broker.deps import FORM_MEDIA_TYPE
 from broker.installation import Installation
 from broker.jobs.isolation import one_at_a_time
-from broker.jobs.pushing import NOT_TAKEN, lease, push_due, try_again
+from broker.jobs.pushing import NOT_TAKEN, Way, lease, push_due, try_again
 from broker.oauth.clients import RegisteredClient, show
 from broker.oauth.logout_token import Ended, issue
 from broker.oauth.models import SessionClient
@@ -43,6 +43,7 @@ class _Notice:
     client: RegisteredClient
     address: str
     ended: Ended
+    leased_until: datetime
 
 
 def end_overdue_sessions(installation: Installation, now: datetime) -> int:
@@ -60,22 +61,19 @@ def tell_logouts(
     installation: Installation, now: datetime, should_stop: Callable[[], bool] = lambda: False
 ) -> int:
     """Tell every client that is due; answers how many took it. An address that is private never is called."""
-    return push_due(installation, LOGOUTS, _tell, now, should_stop=should_stop)
+    return push_due(installation, Way(LOGOUTS, _take, _tell), now, should_stop=should_stop)
 
 
-def _tell(installation: Installation, http: OutboundClient, found: Duty, now: datetime) -> bool:
-    notice = _lease(installation, found.duty_id, now)
-    if notice is None:
-        return False
+def _tell(installation: Installation, http: OutboundClient, notice: _Notice) -> bool:
     fault = _push(installation, http, notice)
     _close(installation, notice, fault)
     return fault is None
 
 
-def _lease(installation: Installation, duty_id: str, now: datetime) -> _Notice | None:
+def _take(installation: Installation, found: Duty, now: datetime) -> _Notice | None:
     """What a duty tells, out of others' hands until it must have been answered; None: nothing to tell."""
     with transaction(installation.data) as work:
-        duty = take_pushed(work.session, duty_id, now)
+        duty = take_pushed(work.session, found.duty_id, now)
         if duty is None:
             return None  # another worker has it
         row = work.session.get(SessionClient, duty.target)
@@ -85,9 +83,9 @@ def _lease(installation: Installation, duty_id: str, now: datetime) -> _Notice |
             settle(duty, now)  # it wants to hear of none any more
             forget(work.session, duty.target)
             return None
-        lease(installation, duty)
         ended = Ended(row.subject_id, row.sid_digest)
-        return _Notice(duty.duty_id, client, client.metadata.backchannel_logout_uri, ended)
+        until = lease(installation, duty)
+        return _Notice(duty.duty_id, client, client.metadata.backchannel_logout_uri, ended, until)
 
 
 def _push(installation: Installation, http: OutboundClient, notice: _Notice) -> str | None:
@@ -119,9 +117,11 @@ def _close(installation: Installation, notice: _Notice, fault: str | None) -> No
             release(work.session, others, now)
             return
         _log.warning("logout not taken", extra={"duty": notice.duty_id, "fault": fault})
-        if not try_again(installation, duty, fault):
+        is_over = not try_again(installation, duty, fault)
+        until = duty.due_at
+        if is_over:
             bury(duty, now)
-        hold_back(work.session, others, duty.due_at, now)
+        hold_back(work.session, others, until, now)
 
 
 def _of_client(client_id: str) -> tuple[ColumnElement[bool], ...]:

@@ -4,7 +4,7 @@ At least once: a death in between sends it again under the same id. What is not 
 up; it is in the person's inbox all the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -39,6 +39,7 @@ class Outgoing:
     language: Language
     notice: NoticeView | None = None
     lines: tuple[DigestLine, ...] = ()
+    leased_until: datetime | None = None
 
 
 def lease(installation: Installation, found: Duty, channel: Channel, now: datetime) -> Outgoing | None:
@@ -57,7 +58,7 @@ def lease(installation: Installation, found: Duty, channel: Channel, now: dateti
             settle(duty, now)  # the address is gone: the person has their inbox
             return None
         duty.due_at, duty.fault = installation.clock() + _LEASE, None
-        return outgoing
+        return replace(outgoing, leased_until=duty.due_at)
 
 
 def close(installation: Installation, sent: Outgoing, fault: str | None, *, is_final: bool = False) -> None:
@@ -77,10 +78,12 @@ def close(installation: Installation, sent: Outgoing, fault: str | None, *, is_f
             if duty.kind in HOOKED:
                 release(work.session, _of_same(duty), now)
             return
-        if not try_again(installation, duty, fault) or is_final:
+        is_over = not try_again(installation, duty, fault)
+        until = duty.due_at
+        if is_over or is_final:
             bury(duty, now)
         if duty.kind in HOOKED:
-            hold_back(work.session, _of_same(duty), duty.due_at, now)
+            hold_back(work.session, _of_same(duty), until, now)
 
 
 def _outgoing(

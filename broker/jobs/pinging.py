@@ -15,7 +15,7 @@ from sqlmodel import col, select
 
 from broker.db import Transaction, transaction
 from broker.installation import Installation
-from broker.jobs.pushing import NOT_TAKEN, TAKEN, lease, push_due, try_again
+from broker.jobs.pushing import NOT_TAKEN, TAKEN, Way, lease, push_due, try_again
 from broker.oauth.ciba_models import BackchannelRequest
 from broker.oauth.ciba_requests import Notification, open_notification
 from broker.oauth.clients import find_active
@@ -48,20 +48,22 @@ class _Ping:
     endpoint: str
     notification: Notification
     request_expires_at: datetime
+    leased_until: datetime
 
 
 def ping_due(
     installation: Installation, now: datetime, should_stop: Callable[[], bool] = lambda: False
 ) -> int:
     """Make every ping that is due; answers how many were taken."""
-    return push_due(installation, PINGED, _ping, now, should_stop=should_stop)
+    return push_due(installation, Way(PINGED, _take, _ping), now, should_stop=should_stop)
 
 
-def _ping(installation: Installation, http: OutboundClient, found: Duty, now: datetime) -> bool:
+def _take(installation: Installation, found: Duty, now: datetime) -> _Ping | None:
     with transaction(installation.data) as work:
-        ping = _leased(installation, work, found.duty_id, now)
-    if ping is None:
-        return False
+        return _leased(installation, work, found.duty_id, now)
+
+
+def _ping(installation: Installation, http: OutboundClient, ping: _Ping) -> bool:
     fault, is_final = _send(http, ping)
     with transaction(installation.data) as work:
         duty = take_told(work.session, ping.duty_id)
@@ -89,8 +91,7 @@ def _leased(installation: Installation, work: Transaction, duty_id: str, now: da
     if row is None or endpoint is None or notification is None:
         settle(duty, now)  # over, fetched already, or nobody to tell
         return None
-    lease(installation, duty)
-    return _Ping(duty_id, endpoint, notification, row.expires_at)
+    return _Ping(duty_id, endpoint, notification, row.expires_at, lease(installation, duty))
 
 
 def _send(http: OutboundClient, ping: _Ping) -> tuple[str | None, bool]:

@@ -13,9 +13,8 @@ from typing import Final
 from broker.db import transaction
 from broker.installation import Installation
 from broker.jobs.addressing import Letter, close, fail, take, write
-from broker.jobs.pushing import NOT_TAKEN, TAKEN, push_due
+from broker.jobs.pushing import NOT_TAKEN, TAKEN, Way, push_due, signing_key
 from broker.oauth.security_event import TYPE, sign
-from broker.service_keys import OAUTH_KEY
 from connectors.errors import OutboundError, rule_of
 from connectors.http import Answer, OutboundClient
 from consent.models import Duty
@@ -46,14 +45,15 @@ def tell_due(
     When one is not taken, whatever else its client is owed waits as long: one that is away costs everybody
     else no more than one try, later each time.
     """
-    return push_due(installation, PUSHED, _tell, now, should_stop=should_stop)
+    return push_due(installation, Way(PUSHED, _take, _tell), now, should_stop=should_stop)
 
 
-def _tell(installation: Installation, http: OutboundClient, found: Duty, now: datetime) -> bool:
+def _take(installation: Installation, found: Duty, now: datetime) -> Letter | None:
     with transaction(installation.data) as work:
-        letter = write(installation, work, found, now)
-    if letter is None:
-        return False
+        return write(installation, work, found, now)
+
+
+def _tell(installation: Installation, http: OutboundClient, letter: Letter) -> bool:
     fault = _push(installation, http, letter)
     _close(installation, letter, fault)
     return fault is None
@@ -61,7 +61,7 @@ def _tell(installation: Installation, http: OutboundClient, found: Duty, now: da
 
 def _push(installation: Installation, http: OutboundClient, letter: Letter) -> str | None:
     """Send it (RFC 8935 section 2.1); the fault, or None if it was taken."""
-    (key, *_) = installation.keyring.service_keys(OAUTH_KEY)
+    key = signing_key(installation)
     issuer, now = installation.settings.server.issuer, installation.clock()
     token = sign(letter.event, issuer=issuer, key=key, now=now)
     headers = {"Content-Type": f"application/{TYPE}", "Accept": "application/json"}

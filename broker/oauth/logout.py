@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from sqlmodel import Session
 
 from broker.installation import Installation
+from broker.oauth.client_metadata import SecurityProfile
 from broker.oauth.clients import RegisteredClient, find_active
 from broker.oauth.errors import AuthorizationPageError, OAuthCode
 from broker.oauth.id_token import Hint, read_hint
@@ -61,6 +62,8 @@ def read_request(
             raise _refused()  # section 2: the two must be one
         named = hint.client_id
     client = None if named is None else find_active(session, named)
+    if client is not None and client.profile is SecurityProfile.OIDC:
+        client = client if installation.settings.oauth.oidc_clients else None  # as everywhere else
     if named is not None and client is None:
         raise _refused()
     address = None if client is None else _address(client, parameters)

@@ -31,6 +31,7 @@ from broker.oauth.invitations import Invitation
 from broker.oauth.models import Code, Token
 from broker.oauth.registration_models import ManagedClient
 from broker.oauth.tokens import hash_of
+from broker.signals import streams
 from consent.errors import UnknownPurposeError
 
 _PREFIX: Final = "mdm_"
@@ -133,7 +134,8 @@ def change(
 ) -> dict[str, Any]:
     """Put what is sent in the place of all that is registered (RFC 7592 section 2.2), within the invitation.
 
-    Tokens that bear a scope which is not registered any more end. Raises as `register` does.
+    Tokens that bear a scope which is not registered any more end, and without `ssf` the client's event stream
+    goes, as if it had deleted it. Raises as `register` does.
     """
     _check_names(members, managed.client_id)
     invitation = invitations.get(session, managed.invitation_id)
@@ -145,7 +147,10 @@ def change(
         clients.replace(session, registration, is_loopback_allowed=_is_demo(installation))
     except ClientInvalidError as error:
         raise _refused(error.faults) from None
-    _end_tokens(session, managed.client_id, before.scopes - frozenset(registration.scope.split()), now)
+    dropped = before.scopes - frozenset(registration.scope.split())
+    _end_tokens(session, managed.client_id, dropped, now)
+    if scopes.SSF in dropped and streams.remove_of_client(session, managed.client_id, now):
+        _log.info("stream removed", extra={"client_id": managed.client_id})
     _log.info("client changed", extra={"client_id": managed.client_id})
     return told(session, installation, managed.client_id, managed.raw_token)
 

@@ -15,7 +15,7 @@ from broker.oauth import assertion_audience
 from broker.oauth.client_assertion import Assertion
 from broker.oauth.client_metadata import SecurityProfile
 from broker.oauth.client_secret import basic_credentials
-from broker.oauth.clients import RegisteredClient
+from broker.oauth.clients import RegisteredClient, find_active
 from broker.oauth.confirmation import NONE, of_key
 from broker.oauth.dpop import Proof, accept_proof
 from broker.oauth.errors import (
@@ -97,7 +97,10 @@ class Call:
             )
             if isinstance(credential, Assertion):
                 server, grant_type = self.installation.settings.server, self.parameters.get("grant_type")
-                addresses = assertion_audience.addresses(server, self.path, grant_type)
+                is_for_ciba = grant_type == assertion_audience.REFRESH and self._names_ciba(credential)
+                addresses = assertion_audience.addresses(
+                    server, self.path, grant_type, is_for_ciba=is_for_ciba
+                )
                 credential = replace(credential, addresses=addresses)
             return authenticate(
                 self.session, credential, issuer=self.issuer, oidc_clients=oidc_clients, now=self.now
@@ -106,6 +109,11 @@ class Call:
             if error.code is OAuthCode.INVALID_CLIENT and basic_credentials(self.authorization):
                 raise BasicRefusedError(error.description) from error
             raise
+
+    def _names_ciba(self, assertion: Assertion) -> bool:
+        """Whether the client that an assertion names, not proven yet, is registered for the grant of CIBA."""
+        client = find_active(self.session, assertion.unverified_client_id)
+        return client is not None and client.metadata.backchannel_token_delivery_mode is not None
 
     def accept_constraint(self, client: RegisteredClient) -> str:
         """What tokens of this request are bound to: its certificate if that is the client's way, or its key.

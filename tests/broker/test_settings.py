@@ -128,6 +128,15 @@ def test_a_session_is_not_idle_for_longer_than_it_lasts() -> None:
     assert set(faults(MINIMUM | environ)) == {"session.idle_minutes"}
 
 
+@pytest.mark.parametrize("seconds", ["-1", "1", "59"])
+def test_a_person_can_meet_what_step_up_asks_for(seconds: str) -> None:
+    found = faults(MINIMUM | {"MYDATA__OAUTH__STEP_UP_SECONDS": seconds})
+    assert set(found) == {"oauth.step_up_seconds"}
+    assert seconds == "-1" or "at least 60" in found["oauth.step_up_seconds"]
+    for met in (0, 60):
+        assert load({"MYDATA__OAUTH__STEP_UP_SECONDS": str(met)}).oauth.step_up_seconds == met
+
+
 @pytest.mark.parametrize("days", [1, 7])
 def test_a_key_signs_for_longer_than_the_next_one_is_published_before(days: int) -> None:
     found = faults(MINIMUM | {"MYDATA__KEYS__ROTATE_DAYS": str(days)})

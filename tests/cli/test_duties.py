@@ -14,13 +14,20 @@ from tests.installation import Clock
 PATIENCE = timedelta(minutes=5)
 
 
-def owed(installation: Installation, clock: Clock, *, attempts: int = 0, is_dead: bool = False) -> str:
+def owed(
+    installation: Installation,
+    clock: Clock,
+    *,
+    attempts: int = 0,
+    is_dead: bool = False,
+    fault: str = "timed_out",
+) -> str:
     with transaction(installation.data) as opened:
         owe(opened.session, DutyKind.TELL_RECIPIENT, "grant", clock())
         opened.session.flush()
         duty = find_pushed(opened.session, clock())
         assert duty is not None
-        duty.attempts, duty.fault = attempts, "timed_out"
+        duty.attempts, duty.fault = attempts, fault
         if is_dead:
             bury(duty, clock())
         return duty.duty_id
@@ -77,3 +84,25 @@ def test_the_doctor_tells_failing_from_given_up(sqlite_installation: Installatio
     assert verdict(sqlite_installation, clock) == "warning"
     owed(sqlite_installation, clock, is_dead=True)
     assert verdict(sqlite_installation, clock) == "failed"
+
+
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_the_doctor_tells_a_fault_of_ours_from_a_recipient_that_is_away(
+    sqlite_installation: Installation, clock: Clock, *, is_dead: bool
+) -> None:
+    owed(sqlite_installation, clock, attempts=1)
+    assert verdict(sqlite_installation, clock) == "ok"
+    owed(sqlite_installation, clock, attempts=1, fault="broker_fault_KeyNotMadeError", is_dead=is_dead)
+    with sqlite_installation.data.read() as session:
+        found = work.check_events(session, clock(), patience=PATIENCE)
+    assert found.outcome == "failed"
+    assert found.detail.startswith("1 messages could not be made or signed by the broker")
+    assert "KeyNotMadeError" in found.detail
+
+
+def test_what_was_given_up_by_a_fault_of_ours_is_listed_with_it(
+    mydata: Mydata, sqlite_installation: Installation, clock: Clock
+) -> None:
+    owed(sqlite_installation, clock, fault="broker_fault_TamperedError", is_dead=True)
+    (listed,) = mydata("duty", "list", "-o", "json").json()
+    assert listed["fault"] == "broker_fault_TamperedError"

@@ -104,8 +104,9 @@ def test_the_key_for_openid_connect_is_made_only_when_it_is_wanted(environ: dict
         "failed",
         True,
     )
-    refused = run(wanting, "serve")
+    refused, idle = run(wanting, "serve"), run(wanting, "worker")
     assert (refused.code, "openid" in refused.err, "mydata key init" in refused.err) == (1, True, True)
+    assert (idle.code, idle.err) == (refused.code, refused.err)
     assert run(wanting, "key", "init").code == 0
     (made,) = [row for row in run(wanting, *asked).json() if row["key"] == "openid"]
     assert (made["kind"], made["state"]) == ("RS256", "current")

@@ -4,13 +4,14 @@ from datetime import timedelta
 from typing import Final
 
 import pytest
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from consent.models import Duty
 from consent.outbox import (
     HOOKED,
     LOGOUTS,
     MAILED,
+    NEVER,
     PINGED,
     PUSHED,
     DutyKind,
@@ -25,6 +26,7 @@ from consent.outbox import (
     postpone,
     release_client,
     replay,
+    set_aside,
     settle,
     take_due,
     take_pushed,
@@ -167,6 +169,24 @@ def test_what_is_due_is_known_by_its_kinds(office: Office) -> None:
         bury(work.session.exec(select(Duty).where(Duty.kind == DutyKind.MAIL_CODE)).one(), now)
         work.session.flush()
         assert due_kinds(work.session, now) == {DutyKind.PUSH_CODE}
+
+
+def test_what_is_dead_is_never_due_so_that_no_look_walks_past_it(office: Office) -> None:
+    now = office.clock()
+    owe_to(office, "buried", "by another program", "living")
+    with office.work() as work:
+        buried, before, living = work.session.exec(select(Duty).order_by(col(Duty.target))).all()
+        bury(buried, now)
+        before.dead_at = now
+    assert {duty.target for duty in duties(office) if duty.due_at == NEVER} == {"buried"}
+    with office.work() as work:
+        set_aside(work.session)
+    due = {duty.target: duty.due_at for duty in duties(office)}
+    assert due == {"buried": NEVER, "by another program": NEVER, "living": living.due_at}
+    with office.work() as work:
+        assert replay(work.session, None, now) == 2
+    due = {duty.target: duty.due_at for duty in duties(office)}
+    assert due == {"buried": now, "by another program": now, "living": living.due_at}
 
 
 def test_of_a_crowd_that_is_due_any_kind_may_be(office: Office) -> None:

@@ -97,7 +97,7 @@ def test_what_cannot_be_said_waits_and_its_recipient_hears_everything_else(watch
     with damaged_key(post.installation, office.subject_id):
         assert post.tell() == 1
     (waits,) = [duty for duty in post.all_duties() if duty.kind == DutyKind.TELL_ENDED and not duty.done_at]
-    assert (waits.target, waits.attempts, waits.fault) == (watch.grant_id, 1, None)
+    assert (waits.target, waits.attempts, waits.fault) == (watch.grant_id, 1, "broker_fault_TamperedError")
     assert waits.due_at > office.clock()
     office.clock.now = waits.due_at
     assert post.tell() == 1

@@ -121,6 +121,10 @@ class TestAllowed:
         assert tokens["authorization_details"][0]["grant_id"] == tokens["grant_id"]
         renewed = asking.insurer.refresh(tokens["refresh_token"])
         assert renewed.status_code == 200, renewed.text
+        for aud, is_taken in ((f"{ISSUER}/bc-authorize", False), (f"{ISSUER}/token", True)):
+            assertion = asking.insurer.assertion(aud=aud)  # as the certification's clients send it
+            answer = asking.insurer.refresh(tokens["refresh_token"], client_assertion=assertion)
+            assert (answer.status_code == 200) is is_taken, answer.text
 
     def test_a_grant_is_replaced_by_its_own_person(self, small_asking: Asking) -> None:
         first = small_asking.asked_records()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from httpx import Response
 
 from broker.db import transaction
 from broker.installation import Installation
@@ -140,6 +141,29 @@ class TestClients:
             assert refused(client.post(path, client.authentication(assertion) | form), "invalid_client")
         elsewhere = client.authentication(client.assertion(aud=f"{ISSUER}/bc-authorize"))
         assert refused(client.post("/token", elsewhere | polled), "invalid_client")
+
+    def test_refresh_with_the_token_endpoint_as_audience_is_for_clients_of_ciba(self, small: Counter) -> None:
+        """As the certification's refresh module sends it; every other client names the issuer alone."""
+        client = small.by_assertion()
+        form = {"grant_type": "refresh_token", "refresh_token": "mdr_unknown"}
+
+        def send(aud: str, **changes: str) -> Response:
+            return client.post("/token", client.authentication(client.assertion(aud=aud)) | form | changes)
+
+        ours = (f"{ISSUER}/token", f"{MTLS_ISSUER}/token")
+        for aud in ours:
+            assert refused(send(aud), "invalid_client"), "not registered for CIBA"
+        asking = known_to(small, client)
+        for aud in (f"{ISSUER}/bc-authorize", "https://elsewhere.example/token", f"{ISSUER}/par"):
+            assert refused(send(aud), "invalid_client"), aud
+        for grant_type in ("authorization_code", "client_credentials"):
+            assert send(ours[0], grant_type=grant_type).json()["error"] == "invalid_client", grant_type
+        foreign = generate_private_jwk("ES256") | {"kid": client.key["kid"]}
+        unproven = client.assertion(aud=ours[0], key=foreign)
+        assert refused(client.post("/token", client.authentication(unproven) | form), "invalid_client")
+        for aud in (ISSUER, *ours):
+            assert send(aud).json()["error"] != "invalid_client", aud
+        assert asking.client is client
 
     def test_client_assertion_reuse_fails(self, small_asking: Asking) -> None:
         insurer = small_asking.insurer

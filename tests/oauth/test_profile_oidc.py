@@ -284,6 +284,19 @@ def test_with_the_setting_off_nothing_of_it_is_served(plain: PlainWorld) -> None
     asked = {"token": tokens["access_token"]}
     for client in (plain.plain, plain.posting):
         assert client.post("/introspect", asked).status_code == 401
+        for path, form in (
+            ("/revoke", asked),
+            ("/token", {"grant_type": "client_credentials", "scope": "ssf"}),
+            ("/token", {"grant_type": "refresh_token", "refresh_token": "mdr_x"}),
+        ):
+            assert refused(client.post(path, form), "invalid_client"), (path, form)
+        gone = {"client_id": client.client_id}
+        assert plain.openid.browser.get("/end_session", params=gone).status_code == 400
+        own = f"/register/{client.client_id}"
+        assert client.http.get(own, headers={"Authorization": "Bearer mdm_x"}).status_code == 401
+    hinted = {"id_token_hint": tokens["id_token"]}
+    assert plain.openid.browser.get("/end_session", params=hinted).status_code == 400
+    assert plain.openid.browser.get("/ko").status_code == 200, "nobody was signed out"
     document = plain.plain.http.get("/.well-known/openid-configuration").json()
     assert document["require_pushed_authorization_requests"] is True
     assert document["id_token_signing_alg_values_supported"] == ["ES256"]

@@ -18,7 +18,7 @@ from consent.models import (
     SourceProgress,
 )
 from consent.organisations import OrganisationStatus
-from consent.outbox import HOOKED, PINGED, PUSHED
+from consent.outbox import HOOKED, OWN_FAULT, PINGED, PUSHED
 from consent.pending import PendingState
 from consent.vocabulary import ConsentState
 from vault.schema import Instant
@@ -54,8 +54,10 @@ def check_duties(session: Session, now: datetime, *, patience: timedelta) -> Fin
 
 
 def check_events(session: Session, now: datetime, *, patience: timedelta) -> Finding:
-    """Events reach the recipients that they are for."""
+    """Events reach the recipients that they are for, and what is pushed to anybody can be made and signed."""
     check = "events"
+    if (own := _own_faults(session, now)) is not None:
+        return failed(check, own, "Look for `push postponed` in the worker's log, and run `mydata key list`.")
     events = select(func.count(), func.min(Duty.created_at)).where(
         col(Duty.kind).in_(PUSHED), col(Duty.done_at).is_(None)
     )
@@ -162,6 +164,18 @@ def check_worker(session: Session, now: datetime, *, patience: timedelta) -> Fin
         return ok(check, "It runs, though not everything gets done.")
     detail = f"No worker seems to run: work waits for {in_words(now - min(waiting))}."
     return failed(check, detail, "Run `mydata worker` beside the server, and keep it running.")
+
+
+def _own_faults(session: Session, now: datetime) -> str | None:
+    """What could not be pushed through a fault of the broker's, given up or not; None: nothing."""
+    mine = (col(Duty.fault).startswith(OWN_FAULT, autoescape=True), col(Duty.done_at).is_(None))
+    first = session.exec(select(Duty).where(*mine).order_by(col(Duty.created_at)).limit(1)).first()
+    if first is None:
+        return None
+    count = session.exec(select(func.count()).select_from(Duty).where(*mine)).one()
+    kind = (first.fault or "").removeprefix(OWN_FAULT)
+    age = in_words(now - first.created_at)
+    return f"{count} messages could not be made or signed by the broker, the first ({kind}) for {age}."
 
 
 def _count(session: Session, *, late: datetime) -> int:
