@@ -278,8 +278,11 @@ def postpone(duty: Duty, now: datetime, *, longest: timedelta = _LONGEST_WAIT) -
 
 
 def wait_for_hurry(duty: Duty, now: datetime, *, longest: timedelta = _LONGEST_WAIT) -> None:
-    """Nothing to be done now, and no failure: it waits until `hurry`, or looks again after `longest`."""
-    duty.due_at = now + longest
+    """Nothing to be done now, and no failure: it waits until `hurry`, or looks again after `longest`.
+
+    A failure of before is over: nothing else of its client waits for it.
+    """
+    duty.due_at, duty.fault = now + longest, None
 
 
 def hurry(session: Session, kind: DutyKind, target: str, now: datetime) -> None:

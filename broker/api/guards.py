@@ -37,14 +37,15 @@ from consent.organisations import OrganisationStatus
 class Caller:
     """A recipient's or a holder's client on its own business (client credentials), bound to the key `cnf`.
 
-    With a `grant_id` its token came with that grant, and is good for nothing else. `is_plain`: its profile is
-    `oidc`, and there are no consents for it.
+    With a `grant_id` its token came with that grant, and is good for nothing else. `scopes`: the token's.
+    `is_plain`: its profile is `oidc`, and there are no consents for it.
     """
 
     client_id: str
     organisation_id: str
     cnf: str = ""
     grant_id: str | None = None
+    scopes: frozenset[str] = frozenset()
     is_plain: bool = False
 
 
@@ -64,10 +65,11 @@ def recipient_with(
             found = _prove(request, installation, now, or_with_grant=or_with_grant)
         token, client = found
         proven(client.client_id)
-        if good.isdisjoint(token.scope.split()):
+        scopes = frozenset(token.scope.split())
+        if good.isdisjoint(scopes):
             raise ScopeMissingError(scope)
         is_plain = client.security_profile == SecurityProfile.OIDC
-        return Caller(client.client_id, client.organisation_id, token.cnf, token.grant_id, is_plain)
+        return Caller(client.client_id, client.organisation_id, token.cnf, token.grant_id, scopes, is_plain)
 
     return require_recipient
 

@@ -100,6 +100,7 @@ def write(
     event = _event(case)
     if event is None:
         settle(duty, now)
+        forget(work.session, duty)
         return None
     if not _is_time(case) or not _is_open(case, event, is_polled=is_polled):
         return None
@@ -208,6 +209,7 @@ def _is_time(case: _Case) -> bool:
         return False
     if now < consent.valid_from:
         duty.due_at = duty.created_at = consent.valid_from
+        duty.fault = None
         return False
     return True
 

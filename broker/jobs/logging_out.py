@@ -18,7 +18,7 @@ from broker.db import transaction
 from broker.deps import FORM_MEDIA_TYPE
 from broker.installation import Installation
 from broker.jobs.isolation import one_at_a_time
-from broker.jobs.pushing import NOT_TAKEN, Way, lease, push_due, try_again
+from broker.jobs.pushing import NOT_TAKEN, Way, is_held, lease, push_due, try_again
 from broker.oauth.clients import RegisteredClient, show
 from broker.oauth.logout_token import Ended, issue
 from broker.oauth.models import SessionClient
@@ -117,6 +117,8 @@ def _close(installation: Installation, notice: _Notice, fault: str | None) -> No
             release(work.session, others, now)
             return
         _log.warning("logout not taken", extra={"duty": notice.duty_id, "fault": fault})
+        if not is_held(duty, notice):
+            return
         is_over = not try_again(installation, duty, fault)
         until = duty.due_at
         if is_over:

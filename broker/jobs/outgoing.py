@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from broker.db import transaction
 from broker.installation import Installation
-from broker.jobs.pushing import try_again
+from broker.jobs.pushing import is_held, try_again
 from consent.contacts import Destination, destination_of, note_fault, unconfirmed
 from consent.errors import ConsentError
 from consent.inbox import DigestLine, NoticeView, digest_lines, one_notice
@@ -77,6 +77,8 @@ def close(installation: Installation, sent: Outgoing, fault: str | None, *, is_f
             settle(duty, now)
             if duty.kind in HOOKED:
                 release(work.session, _of_same(duty), now)
+            return
+        if not is_held(duty, sent):
             return
         is_over = not try_again(installation, duty, fault)
         until = duty.due_at

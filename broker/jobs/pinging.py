@@ -15,7 +15,7 @@ from sqlmodel import col, select
 
 from broker.db import Transaction, transaction
 from broker.installation import Installation
-from broker.jobs.pushing import NOT_TAKEN, TAKEN, Way, lease, push_due, try_again
+from broker.jobs.pushing import NOT_TAKEN, TAKEN, Way, is_held, lease, push_due, try_again
 from broker.oauth.ciba_models import BackchannelRequest
 from broker.oauth.ciba_requests import Notification, open_notification
 from broker.oauth.clients import find_active
@@ -118,6 +118,8 @@ def _close(  # noqa: PLR0913 - what became of which ping
 ) -> None:
     if fault is not None:
         _log.warning("ping not taken", extra={"duty": ping.duty_id, "fault": fault})
+    if fault is not None and not is_held(duty, ping):
+        return
     if fault is not None and not is_final:
         try_again(installation, duty, fault)
         if duty.due_at < ping.request_expires_at:

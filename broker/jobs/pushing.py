@@ -7,7 +7,8 @@ At least once: a duty is leased before anything is sent, and closed after the an
 own; a death in between sends it again. Private addresses are never called (`connectors.http`).
 
 What fails by a fault of ours (a key that is away, a row that cannot be opened) waits as what is not taken
-does, and is given up after as long; its fault says so, and nothing else of its client waits for it.
+does, and is given up after as long; its fault says so, and nothing else of its client waits for it. A lock or
+a connection that does not come in time is no fault: it only waits.
 """
 
 import logging
@@ -17,7 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from broker.db import transaction
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from broker.db import LockTimeoutError, transaction
 from broker.installation import Installation
 from broker.jobs.isolation import EXPECTED
 from broker.oauth.errors import KeyNotMadeError
@@ -36,6 +39,9 @@ LIMITS: Final = Limits(
 LEASE: Final = timedelta(seconds=15)  # longer than any push
 TAKEN: Final = range(200, 300)
 NOT_TAKEN: Final = "answered_{status}"
+
+# What is over by itself, as soon as whoever is in the way is done.
+_PASSING: Final = (LockTimeoutError, PoolTimeoutError)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -91,10 +97,9 @@ def push_due(
                 held_until = leased.leased_until
                 taken += way.send(installation, http, leased)
             except EXPECTED as error:
-                name = type(error).__name__
-                fields = {"duty": found.kind, "duty_id": found.duty_id, "error": name}
+                fields = {"duty": found.kind, "duty_id": found.duty_id, "error": type(error).__name__}
                 _log.error("push postponed", extra=fields)
-                _put_off(installation, found.duty_id, held_until, OWN_FAULT + name)
+                _put_off(installation, found.duty_id, held_until, error)
     return taken
 
 
@@ -120,7 +125,12 @@ def try_again(installation: Installation, duty: Duty, fault: str) -> bool:
     return now < duty.created_at + timedelta(days=days)
 
 
-def _put_off(installation: Installation, duty_id: str, held_until: datetime | None, fault: str) -> None:
+def is_held(duty: Duty, sent: Leased) -> bool:
+    """Whether a locked duty is still where its lease put it: else another has it, or gave it up."""
+    return duty.dead_at is None and duty.due_at == sent.leased_until
+
+
+def _put_off(installation: Installation, duty_id: str, held_until: datetime | None, error: Exception) -> None:
     """Have a duty wait that failed by a fault of ours, and give it up when its time is over.
 
     Not if it is due at another instant than when it was in our hands: then somebody else has it, or wants it
@@ -130,7 +140,13 @@ def _put_off(installation: Installation, duty_id: str, held_until: datetime | No
         duty = take_told(work.session, duty_id)
         if duty is None or duty.dead_at is not None or duty.due_at != held_until:
             return
-        if not try_again(installation, duty, fault):
+        if isinstance(error, _PASSING):
+            duty.fault = None
+            _wait(installation, duty)
+            return
+        if duty.attempts == 0:  # it only waited until now: its patience begins with its first failure
+            duty.created_at = installation.clock()
+        if not try_again(installation, duty, OWN_FAULT + type(error).__name__):
             bury(duty, installation.clock())
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from broker.db import transaction
 from broker.installation import Installation
 from broker.jobs.addressing import Letter, close, fail, take, write
-from broker.jobs.pushing import NOT_TAKEN, TAKEN, Way, push_due, signing_key
+from broker.jobs.pushing import NOT_TAKEN, TAKEN, Way, is_held, push_due, signing_key
 from broker.oauth.security_event import TYPE, sign
 from connectors.errors import OutboundError, rule_of
 from connectors.http import Answer, OutboundClient
@@ -96,6 +96,8 @@ def _close(installation: Installation, letter: Letter, fault: str | None) -> Non
             return  # another worker, which took it over after the lease, was told yes first
         if fault is not None:
             _log.warning("event not taken", extra={"duty": letter.duty_id, "fault": fault})
+            if not is_held(duty, letter):
+                return
             fail(installation, work, duty, fault)
             return
         event_type = letter.event.event_type

@@ -15,6 +15,7 @@ from broker.api.guards import Caller, StreamCaller, StreamReader
 from broker.api.strict_body import is_json
 from broker.deps import Installed, Now, Read, Tx, read_body
 from broker.installation import Installation
+from broker.oauth.scopes import SSF
 from broker.signals import metadata, poll, requests, streams, subjects, verification
 from broker.signals.errors import StreamInvalidError, StreamUnknownError
 from broker.signals.event_types import supported_for
@@ -165,7 +166,11 @@ def _own(caller: Caller, body: requests.Body, installed: Installation, work: Tx)
 
 
 def _shown(stream: Stream, caller: Caller, issuer: str) -> dict[str, Any]:
-    return stream.as_configuration(issuer, supported_for(is_plain=caller.is_plain))
+    """The configuration. Who may only look is not shown what our pushes prove themselves with."""
+    shown = stream.as_configuration(issuer, supported_for(is_plain=caller.is_plain))
+    if SSF not in caller.scopes:
+        shown["delivery"].pop("authorization_header", None)
+    return shown
 
 
 def _changed(  # noqa: PLR0913, PLR0917 - whose stream, and to what

@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import text
 
 import broker.jobs.telling
-from broker.db import transaction
+from broker.db import LockTimeoutError, transaction
 from broker.installation import Installation
 from consent.models import Duty
-from consent.outbox import OWN_FAULT, replay
+from consent.outbox import OWN_FAULT, DutyKind, replay
 from consent.oversight import given_up_duties
 from tests.connectors.sources.double import Reply
+from tests.consent.details import terms_with
+from tests.consent.test_news import WEEKLY
 from tests.installation import Clock
 from tests.jobs.breaking import damaged_key
 from tests.jobs.test_telling import TAKEN, Post, opened
@@ -163,4 +165,72 @@ def test_a_recipient_that_is_away_is_no_fault_of_ours(small_post: Post) -> None:
     small_post.arrives("B-1")
     small_post.tell()
     assert only(small_post).fault == "answered_503"
-    small_post.double.will(TAKEN)
+
+
+def test_a_late_no_changes_nothing_of_who_took_over(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    post.arrives("B-1")
+    held = post.office.clock() + timedelta(seconds=31)
+
+    def late(*_: object) -> str:
+        post.office.clock.advance(timedelta(seconds=16))  # the lease is over, and another has it
+        with transaction(post.installation.data) as work:
+            duty = work.session.get_one(Duty, only(post).duty_id)
+            duty.due_at, duty.fault = held, None
+        return "timed_out"
+
+    monkeypatch.setattr(broker.jobs.telling, "_push", late)
+    assert post.tell() == 0
+    duty = only(post)
+    assert (duty.due_at, duty.fault, duty.attempts) == (held, None, 0)
+
+
+# What only waits
+
+
+def failing_once(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """The next event cannot be written."""
+
+    def fail(*_: object) -> None:
+        monkeypatch.undo()
+        raise error
+
+    monkeypatch.setattr(broker.jobs.telling, "write", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"), [(LockTimeoutError(), None), (OSError(), "broker_fault_OSError")]
+)
+def test_a_pause_and_one_fault_lose_nothing(small_post: Post, error: Exception, fault: str | None) -> None:
+    post = small_post
+    post.arrives("B-1")
+    post.office.pause(post.grant_id)
+    post.tell()
+    post.office.clock.advance(timedelta(days=15))
+    with pytest.MonkeyPatch.context() as patch:
+        failing_once(patch, error)
+        post.tell()
+    assert (only(post).fault, only(post).dead_at) == (fault, None)
+    post.office.clock.advance(timedelta(seconds=3))
+    post.tell()
+    assert only(post).fault is None, "it only waits again, and the doctor has nothing to say"
+    post.office.resume(post.grant_id)
+    post.tell()
+    assert len(post.news()) == 1
+
+
+def test_what_waits_for_a_pause_holds_nobody_back(small_post: Post) -> None:
+    post, day = small_post, timedelta(days=1)
+    other = post.office.agree(terms_with(WEEKLY)).grant_id
+    post.arrives("B-1")
+    post.double.will(Reply(503))
+    post.tell()
+    post.double.will(TAKEN)
+    post.office.pause(post.grant_id)
+    post.office.clock.advance(day)
+    post.tell()
+    post.office.clock.advance(day)
+    post.tell()
+    told = {duty.kind: duty.done_at is not None for duty in post.all_duties() if duty.target == other}
+    assert told == {DutyKind.TELL_RECIPIENT: True}
+    (paused,) = [duty for duty in post.all_duties() if duty.kind == DutyKind.TELL_PAUSED]
+    assert paused.done_at is not None

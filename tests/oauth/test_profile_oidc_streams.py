@@ -26,6 +26,7 @@ from tests.oauth.plain_world import registration as plain_registration
 from tests.oauth.streaming import SSF, StreamClient, streaming
 from tests.oauth.transport import serving
 from tests.oauth.world import Recipient, access_token_hash, refused
+from tests.signals.receiver import PUSH
 from vault.jose import generate_private_jwk, public_jwk
 
 DPOP = 'DPoP algs="ES256 PS256 EdDSA Ed25519"'
@@ -226,6 +227,18 @@ def test_what_only_shows_the_stream_changes_nothing(on_each: Streams) -> None:
         assert client.call(method, path, body, token=reading).status_code == 403, (method, path)
     for path in (STREAM, f"{STREAM}?stream_id={stream_id}", f"/ssf/status?stream_id={stream_id}"):
         assert client.call("GET", path, token=reading).status_code == 200, path
+
+
+def test_who_may_only_look_does_not_see_what_our_pushes_prove_themselves_with(on_each: Streams) -> None:
+    client, reading = on_each.plain, on_each.plain.token("ssf.read")
+    told = {"method": PUSH, "endpoint_url": "https://receiver.example/events"}
+    secret = {"authorization_header": "Bearer of-the-receiver"}
+    made = client.call("POST", STREAM, {"delivery": told | secret}).json()
+    assert made["delivery"] == told | secret
+    named = f"{STREAM}?stream_id={made['stream_id']}"
+    assert client.call("GET", named).json() == made
+    assert client.call("GET", named, token=reading).json() == made | {"delivery": told}
+    assert client.call("GET", STREAM, token=reading).json() == [made | {"delivery": told}]
 
 
 def test_a_token_of_a_person_is_not_the_clients_own(streams: Streams) -> None:
