@@ -24,6 +24,7 @@ from broker.jobs.expiry import end_overdue
 from broker.jobs.notifying import notify
 from broker.oauth.confirmation import of_key
 from broker.oauth.tokens import Binding, Grant, issue_access
+from consent.collection import expire_link, find_link
 from consent.errors import ConsentError, NotFoundError
 from consent.ledger.models import LedgerEntry
 from consent.models import (
@@ -46,7 +47,7 @@ from consent.terms import Terms
 from consent.versions import open_terms, version_id_of
 from consent.vocabulary import ConsentState, EventType, StateReason
 from tests.consent import changes as steps
-from tests.consent.details import BILL, POLICY, terms_with
+from tests.consent.details import BILL, HOSPITAL, POLICY, terms_with
 from tests.consent.office import CLIENT, RECIPIENT
 from tests.lane.world import DELIVERIES, World, bill
 from vault.jose import generate_private_jwk, thumbprint
@@ -350,7 +351,19 @@ class LifeMachine(RuleBasedStateMachine):
         """The clock goes on from life to life, and what lay in the look-back window leaves it."""
         if now > type(self).visited_at + timedelta(days=60):
             type(self).visited_at, today = now, now.date().isoformat()
-            self.world.collect(bill((random_id(), "11100079", today, today)))
+            self.world.office.collect(self._link(now), bill((random_id(), "11100079", today, today)))
+
+    def _link(self, now: datetime) -> str:
+        """The person's link to the hospital. Its consent is good for a year: then they agree to it anew."""
+        office, patient_no = self.world.office, "P-1"
+        with office.installation.data.read() as session:
+            row = find_link(session, office.keyring, HOSPITAL, patient_no)
+        assert row is not None
+        if now < row.valid_until:
+            return row.link_id
+        with transaction(office.installation.data) as work:
+            expire_link(work, office.keyring, row.link_id, office.subject_id, now)
+        return office.link(HOSPITAL, patient_no)
 
     def _try(self, step: Any) -> bool:  # noqa: ANN401 - a step
         """Take a step that may be refused; whether it was taken. A refusal changes nothing."""
