@@ -5,7 +5,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,7 +17,10 @@ from typing import Final
 import psycopg
 import pytest
 
+from broker.demo.processes import free_port
+
 START_SECONDS: Final = 180
+ATTEMPTS: Final = 3
 MISSING = (
     "PostgreSQL is not installed, and the tests run on it as well as on SQLite. "
     "On Debian: apt-get install postgresql (as root `make test` does it)."
@@ -138,7 +140,18 @@ def _run_initdb(folder: Path, password: str, owner: str | None) -> None:
 
 
 def _start(folder: Path, password: str, owner: str | None, *, fsync: bool) -> Cluster:
-    port = _free_port()
+    """Start the server: on another port if somebody took the one that was free a moment ago."""
+    for attempt in range(1, ATTEMPTS + 1):
+        started = _start_at(free_port(), folder, password, owner, fsync=fsync)
+        if isinstance(started, Cluster):
+            return started
+        if attempt == ATTEMPTS or "Address already in use" not in started:
+            pytest.fail(f"PostgreSQL did not start: {started}", pytrace=False)
+    raise AssertionError
+
+
+def _start_at(port: int, folder: Path, password: str, owner: str | None, *, fsync: bool) -> Cluster | str:
+    """The running server, or what it wrote before it ended."""
     log = folder / "log"
     settings = [
         f"fsync={'on' if fsync else 'off'}",
@@ -170,13 +183,8 @@ def _start(folder: Path, password: str, owner: str | None, *, fsync: bool) -> Cl
         except psycopg.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
-                pytest.fail(f"PostgreSQL did not start: {log.read_text()}", pytrace=False)
+                process.wait()
+                return log.read_text()
             time.sleep(0.05)
         else:
             return cluster
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

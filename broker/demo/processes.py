@@ -19,13 +19,19 @@ from consent.progress import never_completed
 _START_SECONDS: Final = 120
 _STOP_SECONDS: Final = 15
 
+# Until it is listened on, the system may name a port again to whoever asks next.
+_given: Final[set[int]] = set()
+
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of this machine that nobody listens on now, and that was not given to anybody before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 @contextmanager

@@ -53,11 +53,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def standing_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+@pytest.fixture(autouse=True)
+def _standing_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands read the clock of the test: what it laid does not grow old with the calendar."""
-    monkeypatch.setattr("broker.cli.opening.read_clock", clock)
-    return clock
+    for module in ("opening", "doctor", "keys"):
+        monkeypatch.setattr(f"broker.cli.{module}.read_clock", clock)
 
 
 @pytest.fixture

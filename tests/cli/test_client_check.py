@@ -100,11 +100,8 @@ def test_a_client_in_order_passes_every_requirement(registered: Mydata) -> None:
 
 
 def test_an_end_that_is_near_is_a_warning_and_no_failure(
-    registered: Mydata, sqlite_installation: Installation, monkeypatch: pytest.MonkeyPatch
+    registered: Mydata, sqlite_installation: Installation
 ) -> None:
-    from broker.cli import opening  # noqa: PLC0415
-
-    monkeypatch.setattr(opening, "read_clock", sqlite_installation.clock)
     soon = int((sqlite_installation.clock() + timedelta(days=3)).timestamp())
     hold(sqlite_installation, key(exp=soon))
     ran = registered("client", "check", "hanbit-claims", "-o", "json")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -32,6 +32,7 @@ from consent.organisations import NewOrganisation, register, suspend
 from consent.purposes import Purposes
 from tests.cli.conftest import run
 from tests.databases import Databases
+from tests.installation import Clock
 from tests.oauth.world import PURPOSE_DECLARATION
 from vault.jose import generate_private_jwk, public_jwk
 from vault.record_types.catalogue import Catalogue
@@ -43,11 +44,8 @@ COMPILED_PAGES = staticmethod(cache(LOAD_PAGES))  # compiling the templates is m
 
 
 @pytest.fixture
-def sound(environ: Environ, sqlite_databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Environ:
+def sound(environ: Environ, monkeypatch: pytest.MonkeyPatch) -> Environ:
     """An installation with which nothing is wrong; nobody listens at its address."""
-    # The doctor reads the real clock: keys that were made at a test's would be too old one day.
-    made = "UPDATE service_key SET created_at = :at, signs_from = :at"
-    change(sqlite_databases.keyring, made, at=minutes_ago(1))
     monkeypatch.setattr(Pages, "load", COMPILED_PAGES)
     return environ | {
         "MYDATA__SERVER__ISSUER": "http://127.0.0.1:9",
@@ -75,8 +73,8 @@ def change(database: Database, statement: str, **values: object) -> None:
         session.connection().execute(text(statement), values)
 
 
-def minutes_ago(minutes: int) -> int:
-    at = datetime.now(UTC) - timedelta(minutes=minutes)
+def minutes_ago(clock: Clock, minutes: int) -> int:
+    at = clock() - timedelta(minutes=minutes)
     return int(at.timestamp()) * 1_000_000
 
 
@@ -430,23 +428,23 @@ def test_the_broker_at_the_issuers_address(sound: Environ) -> None:
 # Time and work, as the command sees it
 
 
-def test_a_clock_that_was_set_back(sound: Environ, sqlite_databases: Databases) -> None:
+def test_a_clock_that_was_set_back(sound: Environ, sqlite_databases: Databases, clock: Clock) -> None:
     entry = """
         INSERT INTO ledger_entry (idx, handle, leaf, leaf_hash, detail_sealed, at)
         VALUES (9, 'h', :b, :b, :b, :at)
     """
-    change(sqlite_databases.data, entry, b=b"x", at=minutes_ago(0) + HOUR)
+    change(sqlite_databases.data, entry, b=b"x", at=minutes_ago(clock, 0) + HOUR)
     assert set(broken(sound)) == {"clock and log"}
 
 
-def test_a_duty_that_nobody_does(sound: Environ, sqlite_databases: Databases) -> None:
+def test_a_duty_that_nobody_does(sound: Environ, sqlite_databases: Databases, clock: Clock) -> None:
     duty = """
         INSERT INTO duty (duty_id, kind, target, due_at, attempts, created_at)
         VALUES ('one', 'destroy_shares', 'g', :at, 0, :at)
     """
-    change(sqlite_databases.data, duty, at=minutes_ago(4))
+    change(sqlite_databases.data, duty, at=minutes_ago(clock, 4))
     assert told(sound)[0] == 0
-    change(sqlite_databases.data, "UPDATE duty SET due_at = :at", at=minutes_ago(135))
+    change(sqlite_databases.data, "UPDATE duty SET due_at = :at", at=minutes_ago(clock, 135))
     found = broken(sound)
     assert set(found) == {"duties", "worker"}
     assert "2 h 15 min" in found["duties"]["detail"]

@@ -22,8 +22,6 @@ from tests.installation import Clock
 CLINIC = ("org", "add", "hanbit-clinic", "--name-ko", "한빛의원", "--name-en", "Hanbit Clinic", "--holder")
 CLINIC_MORE = ("--registration-number", "120-90-10083", "--contact", "privacy@clinic.example")
 
-pytestmark = pytest.mark.usefixtures("standing_clock")
-
 
 @pytest.fixture
 def office(sqlite_installation: Installation, clock: Clock) -> Office:

@@ -15,9 +15,10 @@ import pytest
 
 from broker.cli.failures import StopError
 from broker.cli.listening import listening
+from broker.demo.processes import free_port
 from broker.settings import ConfigurationError, load_settings
 from tests.certificates import authority, made, new_key, server
-from tests.flows.demos import environment, free_port
+from tests.flows.demos import environment
 
 PATIENCE = 120
 

@@ -24,8 +24,6 @@ from tests.installation import Clock
 WORDS = "제 기록을 지워 주세요"
 WHY = ("--reason", "request 7")
 
-pytestmark = pytest.mark.usefixtures("standing_clock")
-
 
 @pytest.fixture
 def office(sqlite_installation: Installation, clock: Clock) -> Office:

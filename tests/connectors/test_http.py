@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +30,8 @@ from connectors.errors import (
     UrlRefusedError,
 )
 from connectors.http import Limits, OutboundClient, is_public
+
+PATIENT = Limits(connect_seconds=60, read_seconds=60, total_seconds=60, response_bytes=4000)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -83,7 +86,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def on_silent(self) -> None:
-        time.sleep(0.5)
+        time.sleep(5)
         self.close_connection = True
 
     def on_dripping(self) -> None:
@@ -147,7 +150,14 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def client(pauses: list[float]) -> Iterator[OutboundClient]:
-    limits = Limits(connect_seconds=1, read_seconds=0.2, total_seconds=0.3, response_bytes=4000)
+    with OutboundClient(PATIENT, allow_loopback=True, sleep=pauses.append) as open_client:
+        yield open_client
+
+
+@pytest.fixture
+def hasty(pauses: list[float]) -> Iterator[OutboundClient]:
+    """For who is silent or slow on purpose."""
+    limits = replace(PATIENT, read_seconds=0.2, total_seconds=0.3)
     with OutboundClient(limits, allow_loopback=True, sleep=pauses.append) as open_client:
         yield open_client
 
@@ -280,10 +290,10 @@ def test_large_answers_are_cut_off(path: str, server: Server, client: OutboundCl
 
 @pytest.mark.parametrize("path", ["silent", "dripping"])
 def test_late_answers_are_given_up(
-    path: str, server: Server, client: OutboundClient, pauses: list[float]
+    path: str, server: Server, hasty: OutboundClient, pauses: list[float]
 ) -> None:
     with pytest.raises(TimedOutError):
-        client.request("GET", f"{server.url}/{path}")
+        hasty.request("GET", f"{server.url}/{path}")
     assert pauses == [0.2, 0.4]
 
 

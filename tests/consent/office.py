@@ -296,7 +296,7 @@ def at_once(*steps: Callable[[], object]) -> list[str]:
     barrier = Barrier(len(steps))
 
     def run(step: Callable[[], object]) -> str:
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=120)
         try:
             step()
         except ConsentError as error:

@@ -467,7 +467,7 @@ def test_unlinking_waits_for_what_is_being_collected(office: Office) -> None:
             unlinking = thread.submit(stop, office, link_id)
             with pytest.raises(TimeoutError):
                 unlinking.result(timeout=0.5)
-        unlinking.result(timeout=30)
+        unlinking.result(timeout=120)
     assert [event for event, _, _ in told(office, link_id)] == [
         EventType.SOURCE_LINKED,
         EventType.RECORDS_COLLECTED,

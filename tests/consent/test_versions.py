@@ -61,9 +61,11 @@ def test_terms_and_receipts_come_back_as_they_were(office: Office) -> None:
 
 
 def test_what_lies_in_the_row_says_nothing(office: Office) -> None:
-    version = version_of(office, office.agree().version_id)
+    given = office.agree()
+    version = version_of(office, given.version_id)
     assert version.receipt_sealed is not None
-    for word in (b"health", b"seoul-hospital", b"eyJ"):
+    assert str(given.receipt_jws).startswith("eyJhbGciOi")
+    for word in (b"health", b"seoul-hospital", b"eyJhbGciOi"):
         assert word not in version.terms_sealed + version.receipt_sealed
 
 

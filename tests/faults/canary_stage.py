@@ -25,6 +25,7 @@ from broker.demo.hospital.pushing import Pusher
 from broker.demo.hospital.store import Store
 from broker.demo.installing import Demo, DemoPlan
 from broker.demo.people import HOSPITAL, REGISTER
+from broker.demo.processes import free_port
 from broker.demo.story import Staff
 from broker.installation import Installation, open_installation
 from broker.settings import load_settings
@@ -38,7 +39,6 @@ from consent.organisations import NewOrganisation, register
 from tests.cli.conftest import Ran, run
 from tests.faults.canaries import ASKED, MEMBER_NO, NAME, PASSWORD, PATIENT_NO, USERNAME, documents, header
 from tests.faults.searching import files_in
-from tests.flows.demos import free_port
 from tests.postgres import Cluster
 from vault.keys.local import Argon2Cost, create_root_file
 from vault.store import Record, open_record, versions

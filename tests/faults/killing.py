@@ -23,6 +23,7 @@ from broker.demo.hospital.configuration import load_configuration
 from broker.demo.hospital.store import Document, Store
 from broker.demo.installing import CLIENT_ID, Demo, DemoPlan, install
 from broker.demo.people import PATIENTS, Patient
+from broker.demo.processes import free_port
 from broker.demo.story import Staff
 from broker.installation import Installation, open_installation
 from broker.oauth.security_event import RECORD_AVAILABLE, TYPE, SecurityEvent, sign
@@ -39,7 +40,7 @@ from connectors.sources.demo_hospital import new_visit
 from consent.models import Duty
 from consent.outbox import DutyKind
 from consent.progress import never_completed
-from tests.flows.demos import environment, free_port
+from tests.flows.demos import environment
 from tests.postgres import Cluster
 
 PATIENCE: Final = 120
@@ -191,7 +192,7 @@ class Scene:
 
     def play(self, rounds: int) -> None:
         """Visits and deaths. In two rounds of five all four are up when the visit takes place."""
-        dice = self.dice
+        dice, last = self.dice, self.round + rounds
         for _ in range(rounds):
             self.round += 1
             if dice.random() < 0.4:
@@ -206,6 +207,8 @@ class Scene:
             chosen = dice.sample(
                 sorted(victims, key=lambda one: one.name), min(dice.randint(1, 4), len(victims))
             )
+            if self.round == last:  # whom the dice spared dies now
+                chosen += [one for one in self.actors.values() if not one.deaths and one not in chosen]
             for actor in chosen:
                 actor.kill()
             for actor in chosen:

@@ -18,7 +18,9 @@ from psycopg import sql
 _CODECS: Final = ("utf-8", "utf-16-le", "cp949")
 _FORMS: Final[tuple[Literal["NFC"], Literal["NFD"]]] = ("NFC", "NFD")
 _WRAPPINGS: Final = 2  # base64 of JSON escapes, hex of a URL; not more
-_HEX_DIGITS: Final = frozenset(b"0123456789abcdefABCDEF")
+_DIGITS: Final = frozenset(b"0123456789")
+_HEX_DIGITS: Final = _DIGITS | frozenset(b"abcdefABCDEF")
+_AMOUNT_DIGITS: Final = 9  # so few stand in a longer number by chance
 
 # Whatever wraps bytes into text is printable, and no planted value is shorter than eight of them.
 _PRINTABLE: Final = re.compile(rb"[ -~]{8,}")
@@ -173,13 +175,19 @@ def _needles(value: str) -> set[tuple[str, bytes]]:
 
 
 def _holds(content: bytes, needle: bytes) -> bool:
-    """Whether the bytes hold the needle. Digits in the midst of hexadecimal digits are somebody's digest."""
+    """Whether the bytes hold the needle.
+
+    Digits in the midst of hexadecimal digits are somebody's digest; an amount's with a further digit beside
+    them are an instant's.
+    """
     at = content.find(needle)
     if not needle.isdigit():
         return at >= 0
     while at >= 0:
-        around = content[at - 1 : at] + content[at + len(needle) : at + len(needle) + 1]
-        if len(around) < 2 or not _HEX_DIGITS.issuperset(around):
+        around = content[max(at - 1, 0) : at] + content[at + len(needle) : at + len(needle) + 1]
+        is_in_digest = len(around) == 2 and _HEX_DIGITS.issuperset(around)
+        is_in_instant = len(needle) <= _AMOUNT_DIGITS and not _DIGITS.isdisjoint(around)
+        if not is_in_digest and not is_in_instant:
             return True
         at = content.find(needle, at + 1)
     return False

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import httpx
 from sqlmodel import select
 
 from broker.db import transaction
+from broker.demo.processes import free_port
 from broker.installation import Installation, open_installation
 from broker.jobs.publishing import log_key, publish
 from broker.oauth.confirmation import of_key
@@ -221,7 +221,7 @@ def prepared(databases: Databases, folder: Path, *, workers: int) -> Iterator[Si
     create_root_file(root_file, PASSPHRASE, cost=Argon2Cost(iterations=1, memory_kib=64, lanes=1))
     keyring = Keyring(databases.keyring, LocalProvider(root_file, PASSPHRASE))
     keyring.create(clock())
-    port = _free_port()
+    port = free_port()
     settings = environment(databases, root_file) | {
         "MYDATA__SERVER__ISSUER": f"http://127.0.0.1:{port}",
         "MYDATA__SERVER__PORT": str(port),
@@ -253,9 +253,3 @@ def attempts_in(outputs: Sequence[Path]) -> list[Attempt]:
     """What the clients wrote down, in the order of starting."""
     lines = [line for output in outputs for line in output.read_text().splitlines()]
     return sorted((Attempt(**json.loads(line)) for line in lines), key=lambda attempt: attempt.started_at)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

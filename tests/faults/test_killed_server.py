@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from consent.ledger.entries import read_head
 from consent.ledger.models import LedgerEntry
 from tests.databases import Databases
 from tests.faults.site import Attempt, Site, attempts_in, kill_group, prepared
-from tests.faults.test_withdrawal_under_fire import wait_for_pulls
+from tests.faults.test_withdrawal_under_fire import attempts_so_far
 from tests.lane.proofs import proof
+
+ANSWERED = 60
 
 
 def test_a_killed_server_has_answered_nothing_that_is_not_on_record(
@@ -22,18 +25,28 @@ def test_a_killed_server_has_answered_nothing_that_is_not_on_record(
     with prepared(databases, tmp_path, workers=2) as site:
         grant_ids = site.prepare(6)
         with site.serving() as server, site.pulling(2) as outputs:
-            wait_for_pulls(outputs, 60)
+            wait_for_answers(outputs, ANSWERED)
             time.sleep(1)
             kill_group(server)
         attempts = attempts_in(outputs)
-        assert {attempt.status for attempt in attempts} == {200}
+        # On a busy machine a lock may come too late, which promises nothing.
+        assert {(one.status, one.code) for one in attempts} <= {(200, None), (503, "overloaded")}
+        answered = [one for one in attempts if one.status == httpx.codes.OK]
+        assert len(answered) >= ANSWERED
         for grant_id in grant_ids:
-            assert_on_record(site, grant_id, [one for one in attempts if one.grant_id == grant_id])
+            assert_on_record(site, grant_id, [one for one in answered if one.grant_id == grant_id])
         assert_head_counts_the_entries(site)
         assert site.verified_log().outcome == "verified"
         with site.serving():
-            assert_same_again(site, attempts[-1])
+            assert_same_again(site, answered[-1])
         assert site.verified_log().outcome == "verified"
+
+
+def wait_for_answers(outputs: Sequence[Path], wanted: int) -> None:
+    deadline = time.monotonic() + 180
+    while sum(one.status == httpx.codes.OK for one in attempts_so_far(outputs)) < wanted:
+        assert time.monotonic() < deadline, "the clients do not get going"
+        time.sleep(0.1)
 
 
 def assert_on_record(site: Site, grant_id: str, answered: list[Attempt]) -> None:

@@ -83,6 +83,9 @@ def test_the_search_looks_at_names_of_files_and_leaves_out_what_it_is_told_to(tm
 def test_digits_in_a_digest_are_no_find_and_beside_anything_else_they_are() -> None:
     search = Search({"amount": "918273645"})
     assert search.in_bytes(b"6f0a918273645bb1", "digest") == set()
+    for instant in (b"at 9182736450000000.", b"1796083918273645", b"1918273645 won"):
+        assert search.in_bytes(instant, "instant") == set()
+    assert names(Search({"phone": "01091738264"}).in_bytes(b"101091738264", "text")) == {"phone"}
     for text in (
         b"918273645",
         b'{"won":918273645}',

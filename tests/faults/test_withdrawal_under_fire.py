@@ -37,7 +37,7 @@ def fire(site: Site, *, consents: int, seconds: float) -> None:
     with site.serving(), site.pulling(PROCESSES) as outputs:
         wait_for_a_pull_of_each(outputs, stopped_first)
         answered_at = withdraw_each(site, stopped_first, seconds)
-        time.sleep(1)
+        wait_for_pulls_after(outputs, answered_at)
     attempts = attempts_in(outputs)
     assert {(attempt.status, attempt.code) for attempt in attempts} <= EXPECTED
     assert_nothing_after(attempts, answered_at)
@@ -48,29 +48,34 @@ def fire(site: Site, *, consents: int, seconds: float) -> None:
     assert site.verified_log().outcome == "verified"
 
 
-def wait_for_pulls(outputs: Sequence[Path], wanted: int) -> None:
-    deadline = time.monotonic() + 180
-    while sum(output.read_bytes().count(b"\n") for output in outputs if output.exists()) < wanted:
-        assert time.monotonic() < deadline, "the clients do not get going"
-        time.sleep(0.1)
-
-
 def wait_for_a_pull_of_each(outputs: Sequence[Path], grant_ids: Sequence[str]) -> None:
     """The clients choose by chance: a consent that nobody has pulled yet would show nothing."""
     deadline = time.monotonic() + 180
     while True:
-        written = [output.read_text() for output in outputs if output.exists()]
-        whole = [text[: text.rfind("\n") + 1] for text in written]
-        pulled = {
-            attempt["grant_id"]
-            for text in whole
-            for attempt in map(json.loads, text.splitlines())
-            if attempt["status"] == httpx.codes.OK
-        }
+        pulled = {one.grant_id for one in attempts_so_far(outputs) if one.status == httpx.codes.OK}
         if pulled >= set(grant_ids):
             return
         assert time.monotonic() < deadline, "the clients do not get going"
         time.sleep(0.2)
+
+
+def attempts_so_far(outputs: Sequence[Path]) -> list[Attempt]:
+    """What the clients have written by now, but for a line that is not whole."""
+    written = [output.read_text() for output in outputs if output.exists()]
+    whole = [text[: text.rfind("\n") + 1] for text in written]
+    return [Attempt(**json.loads(line)) for text in whole for line in text.splitlines()]
+
+
+def wait_for_pulls_after(outputs: Sequence[Path], answered_at: dict[str, int]) -> None:
+    """As many as show something: `assert_nothing_after` wants more of them than withdrawals."""
+    deadline = time.monotonic() + 180
+    while len(begun_after(attempts_so_far(outputs), answered_at)) <= len(answered_at):
+        assert time.monotonic() < deadline, "too few pulls came after the withdrawals to show anything"
+        time.sleep(0.2)
+
+
+def begun_after(attempts: Sequence[Attempt], answered_at: dict[str, int]) -> list[Attempt]:
+    return [one for one in attempts if one.started_at > answered_at.get(one.grant_id, one.started_at)]
 
 
 def withdraw_each(site: Site, grant_ids: Sequence[str], seconds: float) -> dict[str, int]:
@@ -97,7 +102,7 @@ def withdraw_each(site: Site, grant_ids: Sequence[str], seconds: float) -> dict[
 
 
 def assert_nothing_after(attempts: Sequence[Attempt], answered_at: dict[str, int]) -> None:
-    after = [one for one in attempts if one.started_at > answered_at.get(one.grant_id, one.started_at)]
+    after = begun_after(attempts, answered_at)
     assert len(after) > len(answered_at), "too few pulls came after the withdrawals to show anything"
     assert {(one.status, one.code) for one in after} <= EXPECTED - {(200, None)}
     before = [one for one in attempts if one.status == 200]

@@ -23,6 +23,7 @@ from broker.db import transaction
 from broker.demo.citizen import Citizen
 from broker.demo.installing import Demo, DemoPlan, install
 from broker.demo.people import INSURER, PERSONAS, PURPOSE
+from broker.demo.processes import free_port
 from broker.installation import open_installation
 from broker.oauth import clients
 from broker.oauth.client_metadata import ClientMetadata
@@ -31,7 +32,7 @@ from broker.oauth.pkce import challenge_of
 from broker.settings import load_settings
 from tests.certificates import Made, authority, server
 from tests.certificates import made as certificate
-from tests.flows.demos import ROOT, environment, free_port
+from tests.flows.demos import ROOT, environment
 from vault.jose import Jwk, generate_private_jwk, public_jwk
 
 PATIENCE = 120

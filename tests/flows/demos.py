@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -113,12 +112,6 @@ def wait_until_gone(process_ids: Sequence[int], seconds: float = PATIENCE) -> li
     while (living := [one for one in process_ids if _is_alive(one)]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return living
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def edit_one_bit(file: Path, at: int | None = None) -> None:

@@ -24,7 +24,7 @@ from broker.demo.hospital.installing import install_hospital
 from broker.demo.hospital.pushing import Pusher, PushRefusedError
 from broker.demo.hospital.store import Store
 from broker.demo.installing import Demo, DemoPlan, install
-from broker.demo.processes import running
+from broker.demo.processes import free_port, running
 from connectors.errors import OutboundError
 from connectors.http import OutboundClient
 from connectors.sources.demo_hospital import write_exports
@@ -36,7 +36,7 @@ from connectors.sources.transmission import (
     sign_transmission,
 )
 from consent.vocabulary import RefusalReason
-from tests.flows.demos import PATIENCE, environment, free_port
+from tests.flows.demos import PATIENCE, environment
 from vault.jose import public_jwk_of_pem
 from vault.keys.service_keys import _generate
 

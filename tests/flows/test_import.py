@@ -27,7 +27,7 @@ from tests.flows.demos import PATIENCE, environment
 from tests.postgres import Cluster
 
 RRN = "900101-1234568"  # a resident registration number by its form; it is nobody's
-KILLED_RECORDS = 4 * BATCH_RECORDS
+KILLED_RECORDS = 12 * BATCH_RECORDS
 Bill = dict[str, Any]
 
 

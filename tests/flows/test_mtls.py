@@ -202,7 +202,7 @@ def test_pages_are_not_at_the_address_for_certificates(site: Site, chained: Made
 def shaken(port: int, context: ssl.SSLContext) -> tuple[str, str]:
     """Version and suite of a handshake with nginx."""
     with (
-        closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as plain,
+        closing(socket.create_connection(("127.0.0.1", port), timeout=120)) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as secured,
     ):
         return secured.version() or "", (secured.cipher() or ("",))[0]

@@ -48,10 +48,10 @@ def serving_postbox(tls: ssl.SSLContext | None = None) -> Iterator[Postbox]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(120)
     yield box
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(120)
 
 
 async def _converse(  # noqa: C901 - one case for each command

@@ -24,7 +24,8 @@ from tests.consent.telling import CODE, duties, happens, reachable, wish
 from tests.installation import ISSUER, Clock
 from vault.jose import public_jwks, verify_jwt
 
-SHORT: Final = Limits(read_seconds=0.3, total_seconds=0.5, response_bytes=1000, attempts=1)
+PATIENT: Final = Limits(read_seconds=60, total_seconds=60, response_bytes=1000, attempts=1)
+SHORT: Final = replace(PATIENT, read_seconds=0.3, total_seconds=0.5)  # for who is silent on purpose
 RELEASED: Final = EventType.DELIVERY_RELEASED
 TAKEN: Final = Reply(202)
 
@@ -70,7 +71,7 @@ def with_profile(bare: Installation, profile: Literal["demo", "production"]) -> 
 
 
 def hooked(bare: Installation, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
-    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", SHORT)
+    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", PATIENT)
     office = open_office(with_profile(bare, "demo"), clock)
     grant_id = office.agree().grant_id
     notify(office.installation, clock())
@@ -131,8 +132,11 @@ def test_one_that_is_away_is_tried_once_and_hears_everything_when_it_is_back(hoo
     assert len(set(jtis)) == 3
 
 
-def test_one_that_never_answers_is_given_up_after_days(sqlite_hook: Hook) -> None:
+def test_one_that_never_answers_is_given_up_after_days(
+    sqlite_hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hook = sqlite_hook
+    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", SHORT)
     happens(hook.office, hook.grant_id, RELEASED)
     hook.double.will(silence(1))
     assert hook.push() == 0

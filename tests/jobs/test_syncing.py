@@ -41,7 +41,9 @@ from tests.consent.office import Office, open_office
 from tests.installation import ISSUER, Clock
 from vault.store import Record
 
-SHORT: Final = Limits(read_seconds=0.3, total_seconds=0.5, response_bytes=300_000, attempts=1)
+PATIENCE: Final = 120  # seconds
+PATIENT: Final = Limits(read_seconds=60, total_seconds=60, response_bytes=300_000, attempts=1)
+SHORT: Final = replace(PATIENT, read_seconds=0.3, total_seconds=0.5)  # for who is silent on purpose
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def sqlite_ward(
 
 
 def opened(bare: Installation, clock: Clock, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
-    monkeypatch.setattr(broker.jobs.syncing, "_LIMITS", SHORT)
+    monkeypatch.setattr(broker.jobs.syncing, "_LIMITS", PATIENT)
     monkeypatch.setattr("connectors.sources.holder_api._PAUSES", (0.0, 0.0))
     server = bare.settings.server.model_copy(update={"profile": "demo"})
     settings = bare.settings.model_copy(update={"server": server})
@@ -144,11 +146,14 @@ def linked(office: Office, number: str, *, name: str | None = "김하늘", holde
     ],
 )
 def test_what_a_holder_does_wrong_is_named_and_its_link_waits(
-    sqlite_ward: Ward, reply: Reply, fault: str
+    sqlite_ward: Ward, monkeypatch: pytest.MonkeyPatch, reply: Reply, fault: str
 ) -> None:
     ward = sqlite_ward
     ward.double.will(reply)
-    synced = ward.sync()
+    with monkeypatch.context() as hurried:
+        if fault == "timed_out":
+            hurried.setattr(broker.jobs.syncing, "_LIMITS", SHORT)
+        synced = ward.sync()
     assert (synced.fault, synced.pages, ward.record_count(), ward.events()) == (fault, 0, 0, [])
     assert (ward.progress().fault, ward.progress().leased_until) == (fault, None)
     assert ward.progress().next_at > ward.office.clock()
@@ -359,9 +364,7 @@ def test_what_another_process_is_busy_with_is_left_to_it(ward: Ward) -> None:
     assert sync(ward.installation, ward.office.clock(), holder_id=None, is_forced=True) == []
 
 
-def test_a_link_that_ends_between_two_pages_takes_nothing_more(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_link_that_ends_between_two_pages_takes_nothing_more(ward: Ward) -> None:
     bills = ward.bills()
 
     def unlink_now(_: object) -> None:
@@ -371,7 +374,6 @@ def test_a_link_that_ends_between_two_pages_takes_nothing_more(
     ward.double.will(
         ward.page(bills[:5], next_cursor="two"), replace(ward.page(bills[5:]), before=unlink_now)
     )
-    monkeypatch.setattr(broker.jobs.syncing, "_LIMITS", replace(SHORT, read_seconds=5, total_seconds=5))
     synced = ward.sync()
     assert (synced.added, ward.record_count(), ward.rules()) == (5, 5, [])
 
@@ -400,13 +402,14 @@ def test_a_silent_holder_does_not_hold_up_the_other_jobs(
 
     def keep_waiting(_: object) -> None:
         asked.set()
-        released.wait(20)
+        released.wait(2 * PATIENCE)
 
-    monkeypatch.setattr(broker.jobs.syncing, "_LIMITS", replace(SHORT, read_seconds=20, total_seconds=20))
+    limits = replace(PATIENT, read_seconds=3 * PATIENCE, total_seconds=3 * PATIENCE)
+    monkeypatch.setattr(broker.jobs.syncing, "_LIMITS", limits)
 
     def sweep(*_: object) -> None:
-        asked.wait(10)
-        done.set()
+        if asked.wait(PATIENCE):
+            done.set()
 
     ward.double.will(Reply(before=keep_waiting))
     monkeypatch.setattr("broker.jobs.worker.sweep", sweep)
@@ -414,11 +417,11 @@ def test_a_silent_holder_does_not_hold_up_the_other_jobs(
     worker = Thread(target=work_until, args=(stop, ward.installation))
     worker.start()
     try:
-        assert done.wait(15)  # and the holder has still not answered
+        assert done.wait(PATIENCE)  # and the holder has still not answered
     finally:
         stop.set()
         released.set()
-        worker.join(30)
+        worker.join(PATIENCE)
     assert not worker.is_alive()
 
 

@@ -30,7 +30,8 @@ from tests.installation import ISSUER, Clock
 from vault.jose import generate_private_jwk, public_jwk, public_jwks, verify_jwt
 
 TAKEN: Final = Reply(202)
-SHORT: Final = Limits(read_seconds=0.3, total_seconds=0.5, response_bytes=1000, attempts=1)
+PATIENT: Final = Limits(read_seconds=60, total_seconds=60, response_bytes=1000, attempts=1)
+SHORT: Final = replace(PATIENT, read_seconds=0.3, total_seconds=0.5)  # for who is silent on purpose
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def sqlite_post(
 def opened(
     bare: Installation, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, has_endpoint: bool = True
 ) -> Iterator[Post]:
-    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", SHORT)
+    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", PATIENT)
     server = bare.settings.server.model_copy(update={"profile": "demo"})
     office = open_office(replace(bare, settings=bare.settings.model_copy(update={"server": server})), clock)
     with serving_double() as double:
@@ -104,7 +105,7 @@ def opened(
             name="Hanbit claims",
             jwks={"keys": [public_jwk(generate_private_jwk("ES256"))]},
             redirect_uris=("https://insurer.example/cb",),
-            scope="records.read deliveries",
+            scope="records.read deliveries ssf",
             purposes=(PURPOSE,),
             events_endpoint=double.url if has_endpoint else None,
         )
@@ -248,10 +249,15 @@ def test_what_is_gone_is_not_told_of(sqlite_post: Post) -> None:
         (Reply(202, body=b" " * 5000), "answer_too_large"),
     ],
 )
-def test_an_event_that_is_not_taken_comes_again(sqlite_post: Post, reply: Reply, fault: str) -> None:
+def test_an_event_that_is_not_taken_comes_again(
+    sqlite_post: Post, monkeypatch: pytest.MonkeyPatch, reply: Reply, fault: str
+) -> None:
     sqlite_post.double.will(reply)
     sqlite_post.arrives("B-1")
-    assert sqlite_post.tell() == 0
+    with monkeypatch.context() as hurried:
+        if fault == "timed_out":
+            hurried.setattr(broker.jobs.pushing, "LIMITS", SHORT)
+        assert sqlite_post.tell() == 0
     (duty,) = sqlite_post.duties()
     assert (duty.fault, duty.attempts, duty.done_at) == (fault, 1, None)
     assert sqlite_post.tell() == 0

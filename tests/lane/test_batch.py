@@ -60,7 +60,7 @@ def run(work: Coroutine[None, None, T]) -> T:
     """Run it, and give up when somebody is left waiting."""
 
     async def bounded() -> T:
-        return await asyncio.wait_for(work, timeout=20)
+        return await asyncio.wait_for(work, timeout=120)
 
     return asyncio.run(bounded())
 

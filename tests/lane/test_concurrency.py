@@ -32,7 +32,7 @@ def at_once(requests: list[Callable[[], Response]]) -> list[Response]:
     barrier = Barrier(len(requests))
 
     def send(request: Callable[[], Response]) -> Response:
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=120)
         return request()
 
     with ThreadPoolExecutor(len(requests)) as threads:

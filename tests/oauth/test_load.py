@@ -168,6 +168,7 @@ def assert_load_is_borne(world: World, rounds: int) -> None:
     assert len(set(tokens)) == len(tokens) == issued(world) - before == PARALLEL * (2 + 2 * rounds)
     if watch is not None:
         assert watch.looks > 1
+        allowed = max(allowed, longest_wait(world, PARALLEL))  # others may have come in the meantime
         assert watch.longest < allowed, f"{watch.waits} waits, the longest {watch.longest:.3f} s"
 
 
@@ -217,7 +218,7 @@ def test_one_of_a_hundred_redeems_a_code_and_what_it_got_ends(lane_world: World)
         alive = session.exec(select(Token).where(col(Token.revoked_at).is_(None))).all()
     assert len(alive) == before
     assert issued(world) - before == 2
-    assert watch is None or watch.longest < allowed
+    assert watch is None or watch.longest < max(allowed, longest_wait(world, HUNDRED))
 
 
 def test_one_of_a_hundred_uses_an_assertion_at_two_endpoints(lane_world: World) -> None:

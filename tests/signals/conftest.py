@@ -22,13 +22,13 @@ from tests.oauth.world import OTHER_REDIRECT_URI, PURPOSE_DECLARATION, REDIRECT_
 from tests.signals.receiver import Receiver
 
 SCOPE = "records.read deliveries obligations ssf"
-SHORT = Limits(read_seconds=0.5, total_seconds=1, response_bytes=1000, attempts=1)
+PATIENT = Limits(read_seconds=60, total_seconds=60, response_bytes=1000, attempts=1)
 
 
 @pytest.fixture
 def receiver(installation: Installation, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     """A receiver on each kind of database, in the demo profile, where this machine can be called."""
-    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", SHORT)
+    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", PATIENT)
     yield from made(installation, clock, "demo")
 
 
@@ -37,7 +37,7 @@ def small_receiver(
     sqlite_installation: Installation, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Receiver]:
     """A receiver on SQLite only: for rules that no database decides."""
-    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", SHORT)
+    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", PATIENT)
     yield from made(sqlite_installation, clock, "demo")
 
 
@@ -46,7 +46,7 @@ def strict_receiver(
     sqlite_installation: Installation, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Receiver]:
     """A receiver of a broker in production, which calls nobody on this machine."""
-    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", SHORT)
+    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", PATIENT)
     yield from made(sqlite_installation, clock, "production")
 
 

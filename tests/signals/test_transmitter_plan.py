@@ -14,7 +14,7 @@ from broker.installation import Installation
 from tests.installation import ISSUER, Clock
 from tests.oauth.plain_world import served
 from tests.oauth.streaming import streaming
-from tests.signals.conftest import SHORT, made
+from tests.signals.conftest import PATIENT, made
 from tests.signals.receiver import POLL, PUSH
 from tests.signals.transmitter_plan import (
     HEADER,
@@ -34,7 +34,7 @@ BROKEN: Final = b";{ broken"
 def plan(
     request: pytest.FixtureRequest, installation: Installation, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Plan]:
-    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", SHORT)
+    monkeypatch.setattr(broker.jobs.pushing, "LIMITS", PATIENT)
     for receiver in made(served(installation, clock), clock, "demo"):
         client = streaming(receiver.installation, clock, receiver.world.http, "the-suite")
         yield Plan(receiver, client, request.param)

@@ -246,7 +246,7 @@ def test_batches_in_any_order_at_once_wait_for_each_other_and_store_each_once(
 
     def write(order: list[RecordDraft]) -> list[PutResult]:
         database = Database(databases.data_url)
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=120)
         with database.write() as session:
             results = put_all(session, {"c" * 32: KEY}, order, now)
         database.close()
@@ -297,7 +297,7 @@ def test_two_writers_never_make_the_same_version(
 
     def write(number: int) -> list[PutResult]:
         database = Database(databases.data_url)
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=120)
         results = []
         for turn in range(rounds):
             draft = replace(

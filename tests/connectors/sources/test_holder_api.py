@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ from vault.record_types.catalogue import Catalogue
 CATALOGUE = Catalogue.load()
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 ISSUER = "https://broker.example"
-LIMITS = Limits(read_seconds=0.3, total_seconds=0.6, response_bytes=200_000, attempts=1)
+PATIENT = Limits(read_seconds=60, total_seconds=60, response_bytes=200_000, attempts=1)
+SHORT = replace(PATIENT, read_seconds=0.3, total_seconds=0.6)  # for who is silent on purpose
 PEM = _generate("ES256")
 TRANSMISSION = Transmission(
     purpose="vault.collection",
@@ -74,8 +76,17 @@ def slept() -> list[float]:
 @pytest.fixture
 def ask(double: Double, slept: list[float]) -> Iterator[Ask]:
     """Ask the double for one page."""
+    yield from asking(double, slept, PATIENT)
+
+
+@pytest.fixture
+def ask_in_haste(double: Double, slept: list[float]) -> Iterator[Ask]:
+    yield from asking(double, slept, SHORT)
+
+
+def asking(double: Double, slept: list[float], limits: Limits) -> Iterator[Ask]:
     key = SigningKey(public_jwk_of_pem(PEM)["kid"], PEM)
-    with OutboundClient(LIMITS, allow_loopback=True) as http:
+    with OutboundClient(limits, allow_loopback=True) as http:
         api = HolderApi(http, key, ISSUER, clock=lambda: NOW, sleep=slept.append)
 
         def ask_for(since: int = 0, cursor: str | None = None, *, url: str | None = None) -> Page:
@@ -95,11 +106,11 @@ def fault(ask: Ask, *arguments: object) -> str:
 
 
 def test_a_holder_that_is_silent_is_asked_three_times_and_given_up(
-    double: Double, ask: Ask, slept: list[float]
+    double: Double, ask_in_haste: Ask, slept: list[float]
 ) -> None:
     double.will(silence(1))
     with pytest.raises(TimedOutError):
-        ask()
+        ask_in_haste()
     assert len(slept) == 2
 
 

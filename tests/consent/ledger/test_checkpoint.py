@@ -107,7 +107,7 @@ def test_two_who_sign_at_once_get_one_note(databases: Databases) -> None:
     for signer in signers:
         signer.start()
     for signer in signers:
-        signer.join(timeout=20)
+        signer.join(timeout=120)
     assert len(notes) == 2
     assert notes[0] == notes[1]
 

@@ -198,7 +198,7 @@ def test_who_appends_while_another_has_not_committed_waits_for_the_outcome(
         assert second.is_alive()
         if not first_commits:
             session.rollback()
-    second.join(timeout=10)
+    second.join(timeout=120)
     assert got == [1 if first_commits else 0]
     with databases.data.read() as session:
         assert root(*read_head(session)) == root(

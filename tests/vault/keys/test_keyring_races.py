@@ -34,7 +34,7 @@ def race(
             keyring = Keyring(database, provider)
             if not locked:
                 keyring.unlock()
-            barrier.wait(timeout=30)
+            barrier.wait(timeout=120)
             return act(keyring, number)
         finally:
             database.close()

@@ -1,7 +1,6 @@
 """Tokens and keys that are over, a broker that is away, deaths: nothing is lost and nothing doubled."""
 
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import httpx
 import orjson
 import pytest
 
+from broker.demo.processes import free_port
 from connectors.errors import UnreachableError
 from connectors.http import Answer
 from connectors.services.indemnity.recipient.__main__ import _work
@@ -254,8 +254,7 @@ def test_the_clerk_goes_on_after_a_fault_of_the_database(
 def test_it_runs_as_a_process_and_ends_when_told(broker: BrokerInPlace, tmp_path: Path) -> None:
     folder = broker.demo.insurer_config.parent
     told = orjson.loads(broker.demo.insurer_config.read_bytes())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     told |= {"port": port, "store": str(tmp_path / "insurer.db")}
     told |= {name: str(folder / told[name]) for name in ("private_jwks", "proof_jwks")}
     (tmp_path / "config.json").write_bytes(orjson.dumps(told))
