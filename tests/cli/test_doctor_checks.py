@@ -12,6 +12,7 @@ from sqlmodel import Session
 from broker.cli.diagnosis import databases as checks
 from broker.cli.diagnosis import log, registry, work
 from broker.cli.diagnosis.finding import Finding, checked, in_words
+from broker.cli.opening import read_clock
 from broker.db import Database
 from broker.installation import Installation
 from broker.jobs.lapsing import lapse_pending
@@ -363,8 +364,13 @@ def test_two_files_in_one_folder(sqlite_installation: Installation, tmp_path: Pa
 
 
 def test_the_command_on_postgresql(
-    on_postgresql: Installation, postgresql_databases: Databases, tmp_path: Path, elsewhere: Path
+    on_postgresql: Installation,
+    postgresql_databases: Databases,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: Path,
 ) -> None:
+    monkeypatch.setattr("broker.cli.doctor.read_clock", read_clock)  # the database has a clock of its own
     environ = environment(postgresql_databases, tmp_path / "root.key") | {
         "MYDATA__SERVER__ISSUER": "http://127.0.0.1:9"
     }

@@ -8,10 +8,13 @@ import pytest
 from httpx import Response
 from sqlalchemy import text
 
+from broker.installation import Installation
 from broker.oauth.client_metadata import SecurityProfile
 from broker.oauth.introspection_response import MEDIA_TYPE, sign, signs_always, wants_signed
 from broker.service_keys import OAUTH_KEY
-from tests.installation import ISSUER
+from tests.configured import configured
+from tests.installation import ISSUER, Clock
+from tests.oauth.conftest import made, run_lane
 from tests.oauth.message_signing import read_signed, register
 from tests.oauth.world import Recipient, World, refused
 from vault.errors import UntrustedTokenError
@@ -108,7 +111,7 @@ def test_it_is_no_access_token_and_no_authorization_response(lane_world: World) 
             read_signed(lane_world, answer.text, typ)
 
 
-@pytest.mark.parametrize("profile", SecurityProfile)
+@pytest.mark.parametrize("profile", [SecurityProfile.FAPI2, SecurityProfile.FAPI2_MESSAGE_SIGNING])
 @pytest.mark.parametrize("accept", [None, "*/*", JSON, f"{JSON}, {MEDIA_TYPE};q=0", "text/html", MEDIA_TYPE])
 def test_a_client_that_registered_it_is_always_answered_so(
     small_lane_world: World, profile: SecurityProfile, accept: str | None
@@ -117,6 +120,20 @@ def test_a_client_that_registered_it_is_always_answered_so(
     register(small_lane_world, insurer, profile, introspection_signed_response_alg="ES256")
     claims = told(small_lane_world, ask(insurer, "mda_x", accept))
     assert claims["token_introspection"] == {"active": False}
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_a_plain_client_is_answered_where_such_are_served(
+    sqlite_installation: Installation, clock: Clock, *, is_served: bool
+) -> None:
+    installation = configured(sqlite_installation, "oauth", oidc_clients=is_served)
+    for world in made(installation, clock, lifespan=run_lane):
+        register(world, world.insurer, SecurityProfile.OIDC, introspection_signed_response_alg="ES256")
+        answer = ask(world.insurer, "mda_x", MEDIA_TYPE)
+        if is_served:
+            assert told(world, answer)["token_introspection"] == {"active": False}
+        else:
+            assert refused(answer, "invalid_client")
 
 
 def test_on_both_databases_the_metadata_decide(lane_world: World) -> None:
