@@ -11,7 +11,7 @@ import broker.jobs.telling
 from broker.db import LockTimeoutError, transaction
 from broker.installation import Installation
 from consent.models import Duty
-from consent.outbox import OWN_FAULT, DutyKind, replay
+from consent.outbox import OWN_FAULT, DutyKind, owe, replay
 from consent.oversight import given_up_duties
 from tests.connectors.sources.double import Reply
 from tests.consent.details import terms_with
@@ -219,18 +219,22 @@ def test_a_pause_and_one_fault_lose_nothing(small_post: Post, error: Exception, 
 
 
 def test_what_waits_for_a_pause_holds_nobody_back(small_post: Post) -> None:
-    post, day = small_post, timedelta(days=1)
-    other = post.office.agree(terms_with(WEEKLY)).grant_id
-    post.arrives("B-1")
+    post, other = small_post, small_post.office.agree(terms_with(WEEKLY)).grant_id
+    post.tell()
+    with post.office.work() as work:
+        owe(work.session, DutyKind.TELL_RECIPIENT, post.grant_id, post.office.clock())
     post.double.will(Reply(503))
     post.tell()
     post.double.will(TAKEN)
+    post.office.clock.advance(SECOND)
     post.office.pause(post.grant_id)
-    post.office.clock.advance(day)
-    post.tell()
-    post.office.clock.advance(day)
-    post.tell()
-    told = {duty.kind: duty.done_at is not None for duty in post.all_duties() if duty.target == other}
-    assert told == {DutyKind.TELL_RECIPIENT: True}
-    (paused,) = [duty for duty in post.all_duties() if duty.kind == DutyKind.TELL_PAUSED]
-    assert paused.done_at is not None
+    for _ in range(5):
+        post.tell()
+        post.office.clock.advance(SECOND)
+    with post.office.work() as work:
+        owe(work.session, DutyKind.TELL_RECIPIENT, other, post.office.clock())
+    for _ in range(20):
+        post.office.clock.advance(timedelta(seconds=601))
+        post.tell()
+    waiting = [(duty.kind, duty.target) for duty in post.all_duties() if duty.done_at is None]
+    assert waiting == [(DutyKind.TELL_RECIPIENT, post.grant_id)]
