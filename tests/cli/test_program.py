@@ -82,7 +82,7 @@ def test_help_is_quick() -> None:
         assert started("--help").returncode == 0
         return children_seconds() - begun
 
-    assert min(seconds() for _ in range(5)) < 1
+    assert min(seconds() for _ in range(5)) < 0.5
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -51,7 +51,7 @@ class Written:
         return open_detail(key, handle=handle, commitment=commitment, detail_sealed=self.detail_sealed)
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [10, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 def test_whoever_dies_each_visit_is_claimed_once_and_the_log_tells_all_of_it(
     request: pytest.FixtureRequest, tmp_path: Path, backend: str, rounds: int
