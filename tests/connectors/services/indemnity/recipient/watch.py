@@ -15,7 +15,7 @@ import httpx
 import orjson
 import pytest
 from httpx import Response
-from sqlmodel import col, select
+from sqlmodel import col, delete, select
 
 from broker.db import transaction
 from broker.demo.people import HOSPITAL, INSTITUTION
@@ -31,7 +31,8 @@ from connectors.sources.base import Person, SourceRecord
 from connectors.sources.demo_people import DEMO_PEOPLE
 from consent import lifecycle
 from consent.delivery import open_decision
-from consent.models import Consent, Decision
+from consent.models import Consent, Decision, Duty
+from consent.outbox import PUSHED
 from tests.connectors.services.indemnity.papers import bill, line, on
 from tests.connectors.services.indemnity.recipient.conftest import BrokerInPlace, Insurer, set_up
 from vault.jose import sign_jwt
@@ -97,8 +98,13 @@ class Watch:
         assert outcome.what in {"added", "corrected"}
 
     def is_told(self) -> int:
-        """The broker pushes what is due; how many events the insurer took."""
-        return tell_due(self.broker.installation, self.broker.clock())
+        """The broker pushes what is due; how many events of this consent the insurer took.
+
+        Those of other tests' consents, which end when their time comes, are told too and not counted.
+        """
+        before = self._kept_of_own()
+        tell_due(self.broker.installation, self.broker.clock())
+        return len(self._kept_of_own() - before)
 
     def works(self) -> None:
         """The insurer's clerk, once round."""
@@ -142,6 +148,11 @@ class Watch:
         with sqlite3.connect(self.insurer.configuration.store) as connection:
             return [event_id for (event_id,) in connection.execute("SELECT event_id FROM event")]
 
+    def _kept_of_own(self) -> set[str]:
+        with sqlite3.connect(self.insurer.configuration.store) as connection:
+            found = connection.execute("SELECT event_id FROM event WHERE grant_id = ?", (self.grant_id,))
+            return {event_id for (event_id,) in found}
+
     def decisions(self, case: Case) -> list[dict[str, Any]]:
         """What the broker has of the insurer's decisions on a case, in their order."""
         with self.broker.installation.data.read() as session:
@@ -177,6 +188,7 @@ def _plain(frozen: Any) -> Any:  # noqa: ANN401 - JSON
 
 def watching(broker: BrokerInPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     """A standing case whose first pull is claimed; the consent ends with the test."""
+    _forget_what_is_owed(broker)
     insurer = set_up(broker, tmp_path, acknowledge="at_once")
     case_id, came = insurer.agreed(access="periodic")
     assert "자동 청구를 시작했습니다" in insurer.comes_back(came).text
@@ -189,6 +201,12 @@ def watching(broker: BrokerInPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     yield watch
     watch.person("withdraw")
     watch.is_told()  # the next test's insurer must not hear of it
+
+
+def _forget_what_is_owed(broker: BrokerInPlace) -> None:
+    """What an earlier test left untold would hold back this one's events, or come among them."""
+    with transaction(broker.installation.data) as work:
+        work.session.execute(delete(Duty).where(col(Duty.done_at).is_(None), col(Duty.kind).in_(PUSHED)))
 
 
 def grants(broker: BrokerInPlace) -> set[str]:
