@@ -5,11 +5,14 @@ WORKERS ?= 2
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
 BENCH_OPTIONS ?=
+# The order of tests and what Hypothesis draws: the same each time, so that a run can be repeated. `make test SEED=` draws anew.
+SEED ?= 20261127
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEBIAN_PACKAGES := postgresql chromium fonts-noto-cjk nginx-light
+DRAWN := $(if $(SEED),--randomly-seed=$(SEED) --hypothesis-seed=$(SEED))
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" PIP_FIND_LINKS= $(BIN)/pip-compile --quiet --upgrade --generate-hashes \
 	--no-strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
@@ -25,14 +28,14 @@ demo: setup  ## a running broker on SQLite with demo people, a hospital and an i
 	@exec $(BIN)/mydata demo $(DEMO_OPTIONS)
 
 test: $(VENV)/.installed-test system  ## every test that is not marked slow, on SQLite and PostgreSQL, and the coverage gate
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-report= $(PYTEST_OPTIONS) tests/consent tests/vault
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal $(DRAWN) --cov --cov-report= $(PYTEST_OPTIONS) tests/consent tests/vault
 	$(BIN)/coverage report --include="consent/*,vault/*" --fail-under=100
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal $(PYTEST_OPTIONS) --ignore=tests/consent --ignore=tests/vault
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal $(DRAWN) $(PYTEST_OPTIONS) --ignore=tests/consent --ignore=tests/vault
 
 # Exit code 5 of pytest: no test is marked slow. Each may take its time: the dump of all stacks after five minutes
 # would read frames of a running program, and has ended one.
 test-slow: $(VENV)/.installed-test system  ## the tests that are marked slow
-	$(BIN)/pytest -m slow -o faulthandler_timeout=0 $(PYTEST_OPTIONS) || test $$? -eq 5
+	$(BIN)/pytest -m slow $(DRAWN) -o faulthandler_timeout=0 $(PYTEST_OPTIONS) || test $$? -eq 5
 
 # BENCH_OPTIONS=--quick for a coarse look. A busy machine is told, and not judged.
 bench: $(VENV)/.installed-test system  ## how fast, as ratios to baselines of the same run; writes build/bench.json

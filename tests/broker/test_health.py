@@ -1,6 +1,7 @@
 """Health: ready only with databases, keys and log; and the reason when not."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from fastapi import FastAPI
 from sqlalchemy import text
@@ -53,9 +54,10 @@ def test_a_database_of_another_program_is_not_ready(sqlite_installation: Install
     assert checks["database"] == "not_migrated"
 
 
-def test_a_database_that_is_away_is_not_ready(sqlite_installation: Installation) -> None:
+def test_a_database_that_is_away_is_not_ready(sqlite_installation: Installation, tmp_path: Path) -> None:
     environ = {
         "MYDATA__SERVER__ISSUER": "http://127.0.0.1:8000",
+        "MYDATA__KEYRING__URL": f"sqlite:///{tmp_path / 'keyring.db'}",
         "MYDATA__KEYRING__PASSPHRASE": "x",
         "MYDATA__DATABASE__URL": "postgresql://nobody@127.0.0.1:1/none",
     }

@@ -28,8 +28,9 @@ from vault.jose import thumbprint
 from vault.schema import random_id
 
 LONG: Final = timedelta(days=3650)
-# Nine digits: no digest, nonce or signature holds one by chance.
-AMOUNTS: Final = st.integers(100_000_001, 899_999_999)
+# Nine digits: no digest, nonce or signature holds one by chance. They end in 1, so that neither one of them
+# nor the sum of a few is a constant that somebody asks about, which ends in 0: questions are no secret.
+AMOUNTS: Final = st.integers(10_000_001, 89_999_999).map(lambda tens: 10 * tens + 1)
 KEYS: Final = st.sampled_from(["one", "two", "three"])
 WHICH: Final = st.integers(0, 5)
 
