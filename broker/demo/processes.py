@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -19,18 +20,34 @@ from consent.progress import never_completed
 _START_SECONDS: Final = 120
 _STOP_SECONDS: Final = 15
 
-# Until it is listened on, the system may name a port again to whoever asks next.
+_MOST_HELD: Final = 200
+
+# Until it is listened on, the system may name a port again to whoever asks next, here or in another process.
 _given: Final[set[int]] = set()
+_held: Final[deque[socket.socket]] = deque()
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on now, and that was not given to anybody before."""
+    """A port of this machine that nobody listens on now, and that was not given to anybody before.
+
+    On Linux it stays bound here until this process ends, so that the system names it to no other. Whoever
+    says SO_REUSEADDR, as servers do, may listen on it all the same.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
+        probe = socket.socket()
+        if sys.platform == "linux":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        is_new = port not in _given
+        _given.add(port)
+        if is_new and sys.platform == "linux":
+            _held.append(probe)
+            if len(_held) > _MOST_HELD:
+                _held.popleft().close()
+        else:
+            probe.close()
+        if is_new:
             return port
 
 

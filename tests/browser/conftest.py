@@ -40,7 +40,9 @@ expect.set_options(timeout=BROWSER_PATIENCE)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, headless=True, args=ARGUMENTS, timeout=BROWSER_PATIENCE
+        )
         yield chromium
         chromium.close()
 

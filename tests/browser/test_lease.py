@@ -83,7 +83,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def browser() -> Iterator[Browser]:
     arguments = [one.replace("EXCLUDE localhost", "EXCLUDE 127.0.0.1") for one in ARGUMENTS]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=arguments)
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, headless=True, args=arguments, timeout=BROWSER_PATIENCE
+        )
         yield chromium
         chromium.close()
 

@@ -15,11 +15,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import pytest
 
 from broker.demo.processes import running
 from tests.faults.canaries import TEXTS, planted
-from tests.faults.canary_stage import WATCHING, Stage, staged
+from tests.faults.canary_stage import PATIENCE, WATCHING, Stage, staged
 from tests.faults.canary_story import arrive, claim, decide, disturb, look_for_a_hospital
 from tests.faults.searching import Hit, Search, digest_of, files_in, names, postgresql_rows, sqlite_rows
 from tests.postgres import Cluster, running_cluster
@@ -61,7 +62,18 @@ def log_statements(cluster: Cluster | None, which: str) -> None:
     if cluster is not None:
         cluster.execute(f"ALTER SYSTEM SET log_statement = '{which}'")
         cluster.execute("SELECT pg_reload_conf()")
-        time.sleep(0.5)  # each of its processes is told by a signal
+        deadline = time.monotonic() + PATIENCE
+        while statements_logged(cluster) != which:  # on a busy machine the server reads it later than asked
+            assert time.monotonic() < deadline, "the server did not read its configuration"
+            time.sleep(0.05)
+        time.sleep(0.5)  # then it tells each of its processes by a signal
+
+
+def statements_logged(cluster: Cluster) -> str:
+    """As a new connection has it, which is as the server itself has it."""
+    with psycopg.connect(cluster.url("postgres")) as connection:
+        (which,) = connection.execute("SHOW log_statement").fetchone() or ("",)
+    return str(which)
 
 
 def search_everything(search: Search, stage: Stage) -> tuple[set[Hit], set[str]]:

@@ -101,8 +101,11 @@ def interrupt(process: "subprocess.Popen[str]") -> None:
 
 def descendants(process_id: int) -> list[int]:
     """Every living process that a process has started, and those that they have."""
-    listed = Path(f"/proc/{process_id}/task/{process_id}/children")
-    children = [int(child) for child in listed.read_text().split()] if listed.exists() else []
+    try:
+        listed = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended, perhaps in the midst of being looked at
+        return []
+    children = [int(child) for child in listed.split()]
     return [*children, *(deeper for child in children for deeper in descendants(child))]
 
 

@@ -24,6 +24,7 @@ from broker.demo.processes import free_port
 from consent.ledger.models import LedgerEntry
 from consent.ledger.verify.__main__ import main as verify_log
 from tests.cli.conftest import run
+from tests.faults.searching import sqlite_rows
 from tests.flows.demos import (
     PATIENCE,
     RunningDemo,
@@ -39,7 +40,9 @@ from tests.flows.demos import (
 )
 
 PERSONAS = ["haneul", "jeongsuk", "doyun", "minseo", "garam", "youngsu", "sera"]
-TOKEN = re.compile(rb"(md[arc]_)[A-Za-z0-9_-]{43}")
+# A token's or code's 32 bytes: the last of their characters holds four bits of them.
+TOKEN = re.compile(rb"(?=(md[arc]_)[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])")
+ID = re.compile(rb"[A-Za-z0-9_-]{22}|[A-Za-z0-9_-]{43}")
 LINE = {"bill_no", "part", "billed", "deductible", "over_limit", "paid", "rule_id", "explanation"}
 
 
@@ -224,8 +227,34 @@ def test_nobody_finds_the_person_in_what_lies_on_the_disk(told_on_sqlite: Told) 
     assert {"data.db", "keyring.db", "demo.log", "checkpoint"} <= {file.name for file in left}
     found = [(file.name, word) for file in left for word in secret if word.encode() in file.read_bytes()]
     # Four characters of a prefix stand among random ones now and then: a whole token or code does not.
-    found += [(file.name, prefix) for file in left for prefix in TOKEN.findall(file.read_bytes())]
+    rows = b"\n".join(sqlite_rows(told_on_sqlite.directory / name) for name in ("data.db", "keyring.db"))
+    ids = {value for value in rows.split(b"\n") if ID.fullmatch(value)}
+    assert len(ids) > 50
+    found += [(file.name, prefix) for file in left for prefix in tokens_in(file.read_bytes(), ids)]
     assert found == []
+
+
+def tokens_in(content: bytes, ids: set[bytes]) -> list[str]:
+    """The prefixes of tokens and codes.
+
+    What begins within an id is none, but that id and what a file of rows has right behind it: columns follow
+    each other without anything in between, and one run in two thousand has such a pair.
+    """
+    within = {
+        at
+        for one in re.finditer(b"|".join(map(re.escape, ids)) or b"$^", content)
+        for at in range(one.start(), one.end())
+    }
+    return [one[1].decode() for one in TOKEN.finditer(content) if one.start() not in within]
+
+
+def test_a_token_is_found_wherever_it_stands_and_an_id_is_none() -> None:
+    digits = "0123456789abcdef" * 2
+    token, own = f"mda_{'x-_' * 14}A", "Abc-md" + "a_" + "x" * 14
+    assert TOKEN.search(f"{own}{digits}{own}".encode()) is not None
+    assert tokens_in(f"{own}{digits}{own}".encode(), {own.encode()}) == []
+    for held in (token, f"{own}{token}", f"{digits}{token}{own}", f"{token}{token}"):
+        assert set(tokens_in(held.encode(), {own.encode()})) == {"mda_"}, held
 
 
 def test_what_is_left_is_for_the_owner_alone(told_on_sqlite: Told) -> None:
