@@ -1,5 +1,6 @@
 """The demo's processes: broker, worker, recipients and hospital, each its own, started and ended together."""
 
+import atexit
 import os
 import signal
 import socket
@@ -49,6 +50,12 @@ def free_port() -> int:
             probe.close()
         if is_new:
             return port
+
+
+@atexit.register
+def _let_go() -> None:
+    while _held:
+        _held.pop().close()
 
 
 @contextmanager

@@ -394,13 +394,14 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[str, ssl.SSLContext]]:
 
 def test_a_server_that_nobody_vouches_for(tls_server: tuple[str, ssl.SSLContext]) -> None:
     url, _ = tls_server
-    with OutboundClient(Limits(attempts=1), allow_loopback=True) as client, pytest.raises(UnreachableError):
+    limits = replace(PATIENT, attempts=1)
+    with OutboundClient(limits, allow_loopback=True) as client, pytest.raises(UnreachableError):
         client.request("GET", f"{url}/echo")
 
 
 def test_tls_is_checked_against_the_name_and_not_the_address(tls_server: tuple[str, ssl.SSLContext]) -> None:
     url, trusting = tls_server
-    with OutboundClient(Limits(attempts=1), allow_loopback=True, tls=trusting) as client:
+    with OutboundClient(replace(PATIENT, attempts=1), allow_loopback=True, tls=trusting) as client:
         assert client.request("GET", f"{url}/echo").status == 200
         with pytest.raises(UnreachableError):
             client.request("GET", f"{url.replace('localhost', '127.0.0.1')}/echo")

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -111,13 +112,18 @@ class Insurer:
 
 @dataclass(frozen=True)
 class BrokerInPlace:
-    """A broker that runs for a whole module, how it was made, and the clock that it shares with insurers."""
+    """A broker that runs for a whole module, how it was made, and the clock that it shares with insurers.
+
+    `days` numbers the days of the visits that its tests make. It is the broker's own: one for a whole process
+    would go on from module to module, beyond the policy year that ends 47 days after the first one.
+    """
 
     demo: Demo
     http: TestClient
     installation: Installation
     clock: Clock
     browsers: dict[str, TestClient] = field(default_factory=dict)
+    days: Iterator[int] = field(default_factory=lambda: count(1))
 
 
 @pytest.fixture(scope="module")

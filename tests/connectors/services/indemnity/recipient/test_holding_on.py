@@ -274,6 +274,7 @@ def test_it_runs_as_a_process_and_ends_when_told(broker: BrokerInPlace, tmp_path
                 f"http://127.0.0.1:{port}/events",
                 content=b"e30.e30.e30",
                 headers={"Content-Type": MEDIA_TYPE},
+                timeout=PATIENCE,
             )
             assert answer.status_code == 503
         finally:

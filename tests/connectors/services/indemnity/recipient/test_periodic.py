@@ -1,12 +1,7 @@
 """A consent that goes on: a visit, an event, a claim; and what the person does meanwhile."""
 
-from datetime import date, timedelta
-
 from tests.connectors.services.indemnity.papers import on
-from tests.connectors.services.indemnity.recipient.watch import (
-    DAYS,
-    Watch,
-)
+from tests.connectors.services.indemnity.recipient.watch import Watch
 
 # A visit, an event, a claim.
 
@@ -91,7 +86,7 @@ def test_a_pull_after_the_cycle_that_finds_nothing_new_decides_nothing(watch: Wa
 
 
 def test_a_correction_is_paid_the_difference_and_the_person_is_told_so(watch: Watch) -> None:
-    day = (date(2026, 11, 23) + timedelta(days=next(DAYS))).isoformat()
+    day = watch.day()
     changes = {**on(day), "issue_date": day}
     for covered in (80_000, 90_000):
         watch.arrives("N-corrected", covered, changes)

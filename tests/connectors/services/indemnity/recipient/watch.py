@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -42,7 +41,6 @@ PULL: Final = "/v1/deliveries"
 PATIENCE: Final = 120
 MEDIA_TYPE: Final = "application/secevent+jwt"
 PATIENT: Final = DEMO_PEOPLE[0]
-DAYS: Final = count(1)
 SAID: Final = {"ko": "담당자가 확인하여 지급합니다.", "en": "A person has checked it and pays."}
 
 
@@ -67,9 +65,13 @@ class Watch:
     case_id: str
     grant_id: str
 
+    def day(self) -> str:
+        """A day without a visit so far."""
+        return (date(2026, 11, 23) + timedelta(days=next(self.broker.days))).isoformat()
+
     def visit(self, **changes: object) -> str:
         """A day at the hospital: a bill of 80,000 won; its number."""
-        day = (date(2026, 11, 23) + timedelta(days=next(DAYS))).isoformat()
+        day = self.day()
         number = f"N-{day}"
         self.arrives(number, 80_000, {**on(day), "issue_date": day, **changes})
         return number
