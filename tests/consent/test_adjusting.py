@@ -209,6 +209,14 @@ def test_renewal_never_adds_anything_but_time_within_the_caps(length: int, later
     assert (renewed.data_period.to > to) == (reaches and renewed.access.valid_until.date() > to)
 
 
+def test_a_renewal_looks_back_no_further_than_the_purpose_allows() -> None:
+    caps, now = claim_purpose().periodic_caps, datetime(2027, 1, 20, tzinfo=UTC)
+    assert caps is not None
+    renewed = renewed_terms(periodic(), claim_purpose(), now)
+    assert renewed.data_period.from_ == now.date() - timedelta(days=caps.max_lookback_days)
+    assert renewed.data_period.from_ > periodic().data_period.from_
+
+
 def test_a_kind_of_access_that_the_purpose_has_given_up_is_not_renewed() -> None:
     purpose = claim_purpose().model_copy(update={"periodic_caps": None})
     with pytest.raises(NothingToChangeError):

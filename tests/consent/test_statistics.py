@@ -23,6 +23,7 @@ from consent.statistics import (
     NEW_UNKNOWN,
     PRE_AUTHORISATION,
     RECONSENTED,
+    REFUSALS,
     REJECTED,
     REVOKED,
     Fold,
@@ -101,6 +102,14 @@ def test_agreeing_to_a_new_text_amends_nothing() -> None:
     again = event(EventType.CONSENT_AMENDED, kind=VersionKind.RECONSENT)
     changed = event(EventType.CONSENT_AMENDED, kind=VersionKind.AMENDMENT)
     assert counts_of(again, changed, again) == {RECONSENTED: 2, AMENDED: 1}
+
+
+def test_refusals_are_counted_by_their_reason() -> None:
+    refused = event(EventType.DELIVERY_REFUSED, reason=Reason.NO_PLACE_LEFT)
+    assert counts_of(refused, event(EventType.RECORD_TAMPERED), refused) == {
+        f"{REFUSALS}{Reason.NO_PLACE_LEFT}": 2,
+        f"{REFUSALS}unknown": 1,
+    }
 
 
 def test_months_are_those_of_korea() -> None:

@@ -190,6 +190,8 @@ def test_consistency_at_the_edges() -> None:
     assert not verify_consistency((0, EMPTY_ROOT), (1, one), path=[one])
     assert not verify_consistency((1, one), (1, EMPTY_ROOT), path=[])
     assert not verify_consistency((1, one), (1, one), path=[one])
+    assert not verify_consistency((3, one), (4, one), path=[])  # of no power of two: its root is in no node
+    assert not verify_consistency((1, one), (2, one), path=[one, one])  # it goes on above the root
     assert not verify_consistency((-1, one), (1, one), path=[])
     assert not verify_consistency((0, EMPTY_ROOT), (-1, one), path=[])
     assert not verify_consistency((-1, one), (-1, one), path=[])
